@@ -1,0 +1,165 @@
+"""The connection to the catalogue's database: settings that make a commit durable, and the schema's migrations.
+
+SQLite runs in WAL with `synchronous=FULL` (NORMAL may lose the last commits at a power cut) and opens each writing
+transaction with BEGIN IMMEDIATE: a read that later wants to write fails at once when another writer was quicker.
+https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from .model import CatalogueUnavailable
+from .tables import HEAD
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x7461_7065  # "tape": any number that nobody else on this Postgres locks
+
+# Below the 10 s after which Vonage gives up on an event webhook, so that it hears our 503.
+_WAIT_SECONDS = 5
+
+
+class Database:
+    """One database by its SQLAlchemy URL. Nothing is opened before the first use; safe for threads, not for forks.
+
+    The schema is brought up to date at the first use, under a lock that all processes share.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(url) if self.sqlite else _postgres_engine(url)
+        # SQLite lets writers collide and sleep; within a process they queue here instead.
+        self._turn: AbstractContextManager[Any] = threading.Lock() if self.sqlite else nullcontext()
+        self._ready = False
+        self._preparing = threading.Lock()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is committed, durably, when the block ends. Raises `CatalogueUnavailable`."""
+        with _translated():
+            self._prepare()
+            with self._turn, self.engine.begin() as connection:
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view that takes no write lock. Raises `CatalogueUnavailable`."""
+        with _translated():
+            self._prepare()
+            with self.engine.connect().execution_options(reading=True) as connection:
+                yield connection
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that knows ON CONFLICT, in this database's dialect."""
+        return sqlite.insert(table) if self.sqlite else postgresql.insert(table)
+
+    def migrate(self) -> tuple[str | None, str]:
+        """Bring the schema up to date. Returns the revision before (None: an empty database) and after."""
+        with _translated(), self._turn, self.engine.begin() as connection:
+            if not self.sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            before = _revision(connection)
+            if before is None or before < HEAD:
+                _upgrade(connection)
+            elif before > HEAD:
+                log.warning(
+                    "The database is at revision %s, newer than this program's %s: used as it is.", before, HEAD
+                )
+            return before, _revision(connection) or HEAD
+
+    def close(self) -> None:
+        """Close every connection; the next use opens new ones."""
+        self.engine.dispose()
+
+    def _prepare(self) -> None:
+        if self._ready:
+            return
+        with self._preparing:
+            if not self._ready:
+                self.migrate()
+                self._ready = True
+
+
+def _sqlite_engine(url: str) -> Engine:
+    Path(make_url(url).database or ".").parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False}, pool_size=32)
+
+    @event.listens_for(engine, "connect")
+    def _durable(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come before ours
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres_engine(url: str) -> Engine:
+    return create_engine(
+        url, pool_pre_ping=True, pool_size=4, max_overflow=4, pool_timeout=_WAIT_SECONDS, connect_args=_POSTGRES_OPTIONS
+    )
+
+
+_POSTGRES_OPTIONS = {
+    "connect_timeout": _WAIT_SECONDS,
+    # A half-open connection must not hang a webhook: the kernel gives up after as long as we would.
+    "tcp_user_timeout": _WAIT_SECONDS * 1000,
+    "application_name": "tapekeeper",
+}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        if isinstance(error, DBAPIError) and not isinstance(error.orig, _unavailable(error)):
+            raise
+        reason = getattr(error, "orig", None) or error
+        raise CatalogueUnavailable(f"The database cannot be used right now: {str(reason).strip()}") from error
+
+
+def _unavailable(error: DBAPIError) -> tuple[type[BaseException], ...]:
+    """Operational errors (locked, full, gone) are the database's; data and programming errors are ours."""
+    module = error.orig.__class__.__module__.split(".")[0]
+    if module == "sqlite3":
+        import sqlite3
+
+        return (sqlite3.OperationalError,)
+    import psycopg
+
+    return (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    # Loaded only here: Alembic takes longer to import than an up-to-date database takes to be checked.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,175 @@
+"""The catalogue's tables, for SQLite and Postgres alike. Changing one means a migration and a new `HEAD`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.types import BigInteger
+
+# The newest migration. A database that stands here is used without loading Alembic.
+HEAD = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC on this side; SQLite, which knows no zones, keeps it as text that sorts by time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite gives out row ids by itself for INTEGER keys only.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("received_at", UtcTime, nullable=False),
+    Column("route", String(32), nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("application_id", Text, nullable=False),
+    Column("signed", Boolean, nullable=False),
+    Column("jti", Text),
+    Column("outcome", String(16), nullable=False),  # new, repeat, conflict, noted, unreadable
+    Column("problem", Text),
+    Column("recording_id", _Id, ForeignKey("recordings.id")),
+    Index(None, "received_at"),
+    Index(None, "recording_id"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("application_id", Text, nullable=False),
+    Column("recording_uuid", Text, nullable=False),
+    Column("conversation_uuid", Text, nullable=False),  # as it came
+    Column("conversation_key", Text, nullable=False),  # as it is joined by
+    Column("recording_url", Text, nullable=False),
+    Column("size", BigInteger),
+    Column("start_time", UtcTime),
+    Column("end_time", UtcTime),
+    Column("timestamp", UtcTime),
+    Column("received_at", UtcTime, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("flow", String(32)),
+    Column("format", String(8)),
+    Column("channels", Integer),
+    Column("empty", Boolean, nullable=False),
+    UniqueConstraint("application_id", "recording_uuid"),
+    Index(None, "conversation_key"),
+    Index(None, "received_at"),
+)
+
+copies = Table(
+    "copies",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("recording_id", _Id, ForeignKey("recordings.id"), nullable=False),
+    Column("storage", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("token", String(32)),  # whoever holds the lease; finishing asks for it
+    Column("held_until", UtcTime, nullable=False),  # nobody may claim before: a running lease, or a back-off
+    Column("due_at", UtcTime, nullable=False),  # the sweep dispatches from then on
+    Column("key", Text),
+    Column("size", BigInteger),
+    Column("sha256", String(64)),
+    Column("content_type", Text),
+    Column("uri", Text),
+    Column("error", Text),
+    Column("stored_at", UtcTime),
+    UniqueConstraint("recording_id", "storage"),
+    Index(None, "state", "due_at"),
+    Index(None, "token"),
+)
+
+# What the answer webhook and the call events tell of a call: the recording event has none of it.
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("conversation_key", Text, nullable=False, unique=True),
+    Column("conversation_uuid", Text, nullable=False),
+    Column("joined_key", Text),  # the conversation that the call's leg moved into
+    Column("application_id", Text, nullable=False),
+    Column("leg_uuid", Text),
+    Column("from_number", Text),
+    Column("to_number", Text),
+    Column("direction", Text),
+    Column("flow", String(32)),
+    Column("format", String(8)),
+    Column("channels", Integer),
+    Column("region_url", Text),
+    Column("answered_at", UtcTime),
+    Column("completed_at", UtcTime),
+    Index(None, "joined_key"),
+)
+
+call_events = Table(
+    "call_events",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("delivery_id", _Id, ForeignKey("deliveries.id"), nullable=False),
+    Column("conversation_key", Text, nullable=False),
+    Column("leg_uuid", Text),
+    Column("kind", Text, nullable=False),
+    Column("timestamp", UtcTime),
+    Index(None, "conversation_key"),
+    Index(None, "delivery_id"),
+)
+
+transcriptions = Table(
+    "transcriptions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("delivery_id", _Id, ForeignKey("deliveries.id"), nullable=False),
+    Column("application_id", Text, nullable=False),
+    Column("recording_uuid", Text, nullable=False),
+    Column("conversation_uuid", Text),
+    Column("status", Text, nullable=False),
+    Column("url", Text),
+    Column("error", Text),
+    Index(None, "recording_uuid"),
+    Index(None, "delivery_id"),
+)
