@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+VERSION = "0.1.0"
 ROOT = Path(__file__).resolve().parent
 FLOWS = ("voicemail", "call", "split", "conversation", "moderated")
 FORWARDING_FLOWS = ("call", "split")

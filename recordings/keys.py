@@ -26,7 +26,7 @@ DEFAULT_TEMPLATE = "{start:%Y/%m/%d}/{conversation_uuid}/{recording_uuid}.{ext}"
 SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9!_.=()'-]*[A-Za-z0-9!_=()'-])?")
 
 # Free text is cut to so many characters; what is left of the key belongs to the ids, in equal parts.
-WORDS = {"from": 32, "to": 32, "direction": 16, "flow": 24, "format": 8, "channels": 4, "ext": 8}
+WORDS = {"from": 32, "to": 32, "direction": 16, "flow": 24, "format": 8, "channels": 8, "ext": 8}
 IDS = ("recording_uuid", "conversation_uuid", "application_id")
 TIMES = ("start", "end")
 FIELDS = (*IDS, *TIMES, *WORDS)
@@ -117,9 +117,10 @@ class KeyTemplate:
     def _measure(self) -> int:
         """How many characters each id may have, so that no recording can make the key too long."""
         sample = "".join(_longest(piece) for piece in self._pieces)
-        problem = _problem(sample.replace("\0", "0"))
+        shown = sample.replace("\0", "0")
+        problem = _problem(shown)
         if problem:
-            raise _wrong(self.template, f"makes keys that are not safe in every store: {sample!r} {problem}")
+            raise _wrong(self.template, f"makes keys that are not safe in every store: {shown!r} {problem}")
         room = [_share(sample, MAX_KEY - len(SIDECAR)), _share(sample.rpartition("/")[2], MAX_SEGMENT - len(SIDECAR))]
         room += [_share(segment, MAX_SEGMENT) for segment in sample.split("/")]
         if min(room) < SHORTEST_ID:
@@ -163,13 +164,14 @@ def _wrong(template: str, problem: str) -> InvalidTemplate:
 
 
 def _crowded(pieces: tuple[_Piece, ...]) -> bool:
-    """Whether other free text stands in the recording_uuid's segment, so that where the id begins is a guess."""
-    shape = "".join(
-        "/" if piece.text == "/" else f"{{{piece.field}}}" if piece.field else piece.text for piece in pieces
+    """Whether free text shares the recording_uuid's segment, so that where the id begins and ends is a guess."""
+    shape = "".join(piece.text or f"{{{piece.field}}}" for piece in pieces)
+    free = {f"{{{field}}}" for field in (*IDS, *WORDS)} - {"{recording_uuid}", "{ext}"}
+    return any(
+        any(field in segment for field in free) or "{recording_uuid}{" in segment or "}{recording_uuid}" in segment
+        for segment in shape.split("/")
+        if "{recording_uuid}" in segment
     )
-    free = {field for field in (*IDS, *WORDS) if field not in ("recording_uuid", "ext")}
-    segments = [segment for segment in shape.split("/") if "{recording_uuid}" in segment]
-    return any(f"{{{field}}}" in segment for segment in segments for field in free)
 
 
 def _longest(piece: _Piece) -> str:
@@ -191,7 +193,10 @@ def _attribute(field: str) -> str:
 
 
 def _time(moment: datetime, spec: str) -> str:
-    utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    try:
+        utc = moment.astimezone(UTC) if moment.tzinfo else moment
+    except OverflowError:  # the first or the last day of the calendar: senders use them for "no time"
+        utc = moment
     # glibc does not pad years before 1000; Python leaves %Y and %G to it.
     spec = spec.replace("%Y", f"{utc.year:04}").replace("%G", f"{utc.isocalendar().year:04}")
     return utc.strftime(spec)
@@ -202,7 +207,8 @@ def _word(value: object, room: int) -> str:
 
 
 def _id(value: str, room: int, *, exact: bool = False) -> str:
-    if len(value) <= room and (UUID if exact else PLAIN).fullmatch(value):
+    kept = (UUID if exact else PLAIN).fullmatch(value) and not value.endswith(SIDECAR)
+    if kept and len(value) <= room:
         return value
     # `=` cannot occur in an id that was kept as it came, so a made-up id cannot imitate this form.
     digest = "=" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -161,11 +161,12 @@ class Leases:
             connection.execute(update(copies).where(blocked).values(held_until=now, due_at=now))
             connection.execute(update(copies).where(unclaimed).values(due_at=now))
 
-    def next_due(self) -> datetime | None:
-        """When the sweep will have something to do; None: nothing waits."""
-        query = select(copies.c.due_at).where(copies.c.state.in_(_LIVE)).order_by(copies.c.due_at).limit(1)
+    def due_within(self, seconds: float) -> bool:
+        """Whether the sweep will have something to do so soon."""
+        soon = self._clock() + timedelta(seconds=seconds)
+        query = select(copies.c.id).where(copies.c.state.in_(_LIVE), copies.c.due_at <= soon).limit(1)
         with self.database.read() as connection:
-            return connection.execute(query).scalar()
+            return connection.execute(query).first() is not None
 
     def _finish(self, claim: Claim, *, state: State, missing_ok: bool = False, **values: Any) -> None:
         mine = and_(copies.c.id == claim.copy_id, copies.c.token == claim.token)

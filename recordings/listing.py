@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, or_, select
+from sqlalchemy import Connection, Row, Select, or_, select
 
 from .database import Database
 from .model import Copy, Recording, State, conversation_key, worst
@@ -15,45 +15,24 @@ from .tables import call_events, calls, copies, deliveries, recordings, transcri
 _PAGE = 500
 
 
-def _its_call() -> Any:
-    """The row of the call that a recording belongs to: its own conversation's, else the first that moved into it."""
-    own = case((calls.c.conversation_key == recordings.c.conversation_key, 0), else_=1)
-    return (
-        select(calls.c.id)
-        .where(
-            or_(
-                calls.c.conversation_key == recordings.c.conversation_key,
-                calls.c.joined_key == recordings.c.conversation_key,
-            )
-        )
-        .order_by(case((calls.c.leg_uuid.is_(None), 1), else_=0), own, calls.c.id)
-        .limit(1)
-        .scalar_subquery()
-        .correlate(recordings)
-    )
-
-
 _RECORDINGS: Select[Any] = select(
     *recordings.c[
         "id",
         "application_id",
         "recording_uuid",
         "conversation_uuid",
+        "conversation_key",
         "recording_url",
         "size",
         "start_time",
         "end_time",
         "received_at",
         "origin",
-    ],
-    func.coalesce(recordings.c.flow, calls.c.flow).label("flow"),
-    func.coalesce(calls.c.format, recordings.c.format).label("format"),
-    func.coalesce(calls.c.channels, recordings.c.channels).label("channels"),
-    calls.c.from_number.label("from_"),
-    calls.c.to_number.label("to"),
-    calls.c.direction,
-    calls.c.region_url,
-).join_from(recordings, calls, calls.c.id == _its_call(), isouter=True)
+        "flow",
+        "format",
+        "channels",
+    ]
+)
 
 
 def find(database: Database, recording_uuid: str) -> list[Recording]:
@@ -116,11 +95,33 @@ def _with_copies(connection: Connection, rows: Sequence[Row[Any]]) -> list[Recor
     wanted = [row.id for row in rows]
     for row in connection.execute(select(copies).where(copies.c.recording_id.in_(wanted)).order_by(copies.c.id)):
         theirs[row.recording_id].append(_copy(row))
-    return [_recording(row, theirs[row.id]) for row in rows]
+    told = _calls(connection, {row.conversation_key for row in rows})
+    return [_recording(row, told.get(row.conversation_key), theirs[row.id]) for row in rows]
 
 
-def _recording(row: Row[Any], its_copies: list[Copy]) -> Recording:
-    words = {name: value for name, value in row._mapping.items() if name != "id"}
+def _calls(connection: Connection, keys: set[str]) -> dict[str, Row[Any]]:
+    """The call behind each conversation: its own, else the first that moved into it.
+
+    The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
+    """
+    query = select(calls).where(or_(calls.c.conversation_key.in_(keys), calls.c.joined_key.in_(keys)))
+    found: dict[str, Row[Any]] = {}
+    for row in connection.execute(query.order_by(calls.c.id)):
+        if row.joined_key in keys:
+            found.setdefault(row.joined_key, row)
+        if row.conversation_key in keys and (row.leg_uuid or row.conversation_key not in found):
+            found[row.conversation_key] = row
+    return found
+
+
+def _recording(row: Row[Any], call: Row[Any] | None, its_copies: list[Copy]) -> Recording:
+    words = {name: value for name, value in row._mapping.items() if name not in ("id", "conversation_key")}
+    if call is not None:
+        words |= {"from_": call.from_number, "to": call.to_number}
+        words |= {"direction": call.direction, "region_url": call.region_url}
+        words["flow"] = row.flow or call.flow
+        # What the answer told is surer than what the flow's name implies: the setting may have changed since.
+        words |= {"format": call.format or row.format, "channels": call.channels or row.channels}
     return Recording(**words, state=worst([copy.state for copy in its_copies]), copies=tuple(its_copies))
 
 

@@ -207,8 +207,13 @@ class Recording:
 class AudioStream(Protocol):
     """An open source. A context manager: leaving it closes the connection."""
 
-    size: int | None  # bytes that the sender promised (Content-Length), or None
-    content_type: str
+    @property
+    def size(self) -> int | None:
+        """The bytes that the sender promised (Content-Length), or None."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type, by the bytes."""
 
     def read(self, n: int = -1, /) -> bytes:
         """Exactly `n` bytes until the end, fewer only at the end, `b""` after it.
@@ -225,7 +230,9 @@ class AudioStream(Protocol):
 class AudioSource(Protocol):
     """Where the bytes come from. A backend calls `open()` once inside `put`, and not at all if the key exists."""
 
-    size: int | None
+    @property
+    def size(self) -> int | None:
+        """The bytes to expect, or None; the stream's own `size`, once it is open, is surer."""
 
     def open(self) -> AudioStream:
         """Start the transfer: an authorised request to Vonage that the backend never sees."""
@@ -329,6 +336,10 @@ class SourceUnavailable(SourceError):
     """Not now: 404 before it is ready, 429, 5xx, a time-out, a reset."""
 
 
+class SourceMissing(SourceUnavailable):
+    """404 or 410: not there yet, not there any more, or asked for in the wrong region. Time tells which."""
+
+
 class SourceTruncated(SourceUnavailable):
     """The body ended before all of it had come."""
 
@@ -344,7 +355,7 @@ class SourceDenied(SourceError):
 
 
 class SourceGone(SourceError):
-    """410, or the 30 days are over."""
+    """The 30 days are over: there is nothing left to fetch."""
 
     retryable = False
 

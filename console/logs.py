@@ -1,0 +1,42 @@
+"""Log lines, for people (`LOG_FORMAT=text`) or for machines (`json`, one object a line)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+# What these tell at INFO is their own business, and urllib3's DEBUG lines hold whole URLs.
+_QUIET = ("azure", "google", "huey", "urllib3", "alembic", "werkzeug")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logging(level: str, form: str) -> None:
+    """Send our log lines to stderr; stdout belongs to what a command prints. Repeating it changes nothing more."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT))
+    handler.set_name("tapekeeper")
+    root = logging.getLogger()
+    for old in [one for one in root.handlers if one.get_name() == "tapekeeper"]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

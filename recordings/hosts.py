@@ -1,0 +1,75 @@
+"""Which hosts may get our JWT: the one rule that keeps the application's credentials at Vonage.
+
+Whoever holds the token holds the application, so the rule looks at the parsed URL, on a dot boundary, and refuses what
+two parsers could read in two ways.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+_PLAIN_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class HostRule:
+    """`domains` with a leading dot allow the domain and all below it, without one that host alone; https and port 443.
+
+    `origins` are exact (scheme, host, port): the only way to allow http or another port, meant for a simulator.
+    """
+
+    domains: tuple[str, ...]
+    origins: frozenset[tuple[str, str, int]]
+
+    @classmethod
+    def parse(cls, entries: Iterable[str]) -> HostRule:
+        """From `RECORDING_HOSTS`. Raises `ValueError` that says which entry is wrong and how to write it."""
+        domains, origins = [], set()
+        for entry in entries:
+            if "://" in entry:
+                origins.add(_origin(entry))
+            elif _PLAIN_HOST.fullmatch(entry.lower().lstrip(".")):
+                domains.append(entry.lower())
+            else:
+                raise ValueError(f"{entry!r} is no host: write .vonage.com, or http://127.0.0.1:4010 for a simulator")
+        return cls(tuple(domains), frozenset(origins))
+
+    def allows(self, url: str) -> bool:
+        """Whether a request to this very URL may carry the JWT."""
+        parts = _split(url)
+        if parts is None or parts.hostname is None:
+            return False
+        host = parts.hostname.lower().rstrip(".")
+        port = parts.port or _PORTS.get(parts.scheme, 0)
+        if (parts.scheme, host, port) in self.origins:
+            return True
+        return parts.scheme == "https" and port == _PORTS["https"] and any(_within(host, d) for d in self.domains)
+
+
+def _within(host: str, domain: str) -> bool:
+    return _PLAIN_HOST.fullmatch(host) is not None and (
+        host == domain.removeprefix(".") or (domain.startswith(".") and host.endswith(domain))
+    )
+
+
+def _split(url: str) -> SplitResult | None:
+    """The URL's parts, or None where parsers may disagree: user info, backslashes, spaces, anything not ASCII."""
+    if not re.fullmatch(r"[!-~]+", url) or "\\" in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it is what raises on a port that is no number
+    except ValueError:
+        return None
+    return None if "@" in parts.netloc else parts
+
+
+def _origin(entry: str) -> tuple[str, str, int]:
+    parts = _split(entry)
+    if parts is None or parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError(f"{entry!r} is no origin: write scheme, host and port only, such as http://127.0.0.1:4010")
+    return parts.scheme, parts.hostname.lower().rstrip("."), parts.port or _PORTS[parts.scheme]

@@ -1,0 +1,213 @@
+"""The pipeline: claim a copy, let its backend fetch and store, verify against the store's own word, record it.
+
+`Retrieval.archive` is the whole of it. What a failure means stands in `recordings.causes`, not here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from . import proof, sidecar, sniff
+from .catalogue import utc_now
+from .causes import RetryPolicy
+from .fetch import Fetcher
+from .heartbeat import Heartbeat, Held
+from .keys import KeyTemplate, check_key
+from .leases import Claim, Leases
+from .listing import find
+from .model import (
+    CatalogueUnavailable,
+    ChecksumMismatch,
+    Copy,
+    InvalidKey,
+    LeaseLost,
+    ObjectExists,
+    ObjectInfo,
+    PutResult,
+    Recording,
+    StorageBackend,
+    StorageConfigurationError,
+)
+from .proof import Stored
+from .source import RecordingSource
+
+log = logging.getLogger(__name__)
+
+
+class Hooks(Protocol):
+    """What plugins may say about a recording; `plugins.manager` keeps their errors to itself."""
+
+    def object_key(self, recording: Recording) -> str | None: ...
+    def recording_stored(self, recording: Recording, copy: Copy) -> None: ...
+    def recording_failed(self, recording: Recording, copy: Copy, error: BaseException, will_retry: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Archives copies. `storages` maps each storage's URL, as the copies name it, to its backend."""
+
+    leases: Leases
+    heartbeat: Heartbeat
+    fetcher: Fetcher
+    storages: Mapping[str, StorageBackend]
+    template: KeyTemplate
+    hooks: Hooks
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    version: str = ""
+    clock: Callable[[], datetime] = utc_now
+    pause: Callable[[float], None] = time.sleep
+
+    def archive(self, copy_id: int) -> None:
+        """Look at this copy now: nothing to do, or one attempt at it.
+
+        The outcome is in the catalogue: no fault of the source or of the store is raised.
+        """
+        claim = self.leases.claim(copy_id)
+        if claim is None:
+            return
+        with self.heartbeat.holding(claim) as held:
+            try:
+                stored = self._attempt(claim, held)
+            except LeaseLost as error:
+                log.warning("%s Nothing was recorded.", error)
+            except Exception as error:
+                self._note_failure(claim, error)
+            else:
+                self._note_success(claim, stored)
+
+    # --- One attempt -------------------------------------------------------------------------------------------------
+
+    def _attempt(self, claim: Claim, held: Held) -> Stored:
+        recording, backend = claim.recording, self._backend(claim.storage)
+        with RecordingSource(self.fetcher, recording, held.lost) as source:
+            stored = self._already_there(backend, recording, source) or self._fetch(backend, recording, source)
+        if held.lost():
+            raise LeaseLost(f"Lost {recording.recording_uuid} in {claim.storage} before it was recorded.")
+        sidecar.write(backend, recording, claim.storage, stored, self.clock(), self.version)
+        return stored
+
+    def _already_there(self, backend: StorageBackend, recording: Recording, source: RecordingSource) -> Stored | None:
+        """Look before downloading, where the key is known without the bytes."""
+        kind = sniff.BY_FORMAT.get(recording.format or "")
+        there = proof.head(backend, self._key(recording, kind.ext)) if kind else None
+        return self._settle(backend, recording, there, kind, source) if kind and there else None
+
+    def _fetch(self, backend: StorageBackend, recording: Recording, source: RecordingSource) -> Stored:
+        kind = source.look()
+        key = self._key(recording, kind.ext)
+        metadata = sidecar.identity(recording)
+        result = proof.put(backend, key, source, content_type=kind.content_type, metadata=metadata)
+        there = proof.head(backend, key)
+        if not result.created and there is not None:
+            return self._settle(backend, recording, there, kind, source)
+        if source.stream is None:
+            raise ChecksumMismatch(f"{key}: the store reported success, but never opened the source.")
+        proof.agree(key, source.stream, result, there)
+        if recording.size not in (None, source.stream.received):
+            log.warning(
+                "%s: %s bytes were announced, %s came.",
+                recording.recording_uuid,
+                recording.size,
+                source.stream.received,
+            )
+        return Stored(key, kind, PutResult(source.stream.received, source.stream.sha256, True, result.uri))
+
+    def _settle(
+        self,
+        backend: StorageBackend,
+        recording: Recording,
+        there: ObjectInfo,
+        kind: sniff.Kind,
+        source: RecordingSource,
+    ) -> Stored:
+        """The key holds an object already: make sure that it is this recording, whole.
+
+        So it is after a crash between storing and recording it. Where the store kept no word of whose it is, the
+        bytes are compared with a fresh download.
+        """
+        theirs = there.metadata
+        if any(theirs.get(name, value) != value for name, value in sidecar.identity(recording).items()):
+            raise ObjectExists(
+                f"{there.key} holds another recording, {theirs.get('recording_uuid')}. Where two applications share a "
+                "storage, put {application_id} into STORAGE_KEY_TEMPLATE."
+            )
+        size, sha256 = proof.read_back(backend, there.key)
+        if size != there.size or there.checksums.get("sha256", sha256) != sha256:
+            raise ChecksumMismatch(f"{there.key} reads back with {size} bytes that are not what its store says it has.")
+        if "recording_uuid" not in theirs and proof.read_source(source.open()) != (size, sha256):
+            raise ObjectExists(
+                f"{there.key} holds other audio than {recording.recording_uuid}: move it away and retry."
+            )
+        return Stored(there.key, kind, PutResult(size, sha256, False, there.uri or there.key))
+
+    def _backend(self, storage: str) -> StorageBackend:
+        if storage not in self.storages:
+            raise StorageConfigurationError(
+                f"{storage} is not in STORAGE_URL any more: add it back to finish this copy."
+            )
+        return self.storages[storage]
+
+    def _key(self, recording: Recording, ext: str) -> str:
+        wanted = self.hooks.object_key(recording)
+        if wanted is None:
+            return self.template.render(recording, ext)
+        try:
+            check_key(wanted)
+            if recording.recording_uuid not in wanted:
+                raise InvalidKey(f"{wanted!r} does not hold the recording_uuid, so two recordings could share it.")
+        except InvalidKey as error:
+            log.error("A plugin's object_key is not used, STORAGE_KEY_TEMPLATE is. %s", error)
+            return self.template.render(recording, ext)
+        return wanted
+
+    # --- Its outcome -------------------------------------------------------------------------------------------------
+
+    def _note_success(self, claim: Claim, stored: Stored) -> None:
+        key, kind, result = stored.key, stored.kind, stored.result
+        if self._note(lambda: self.leases.stored(claim, key=key, content_type=kind.content_type, result=result)):
+            log.info("Stored %s in %s as %s.", claim.recording.recording_uuid, claim.storage, key)
+            self.hooks.recording_stored(*self._now_known(claim))
+
+    def _note_failure(self, claim: Claim, error: Exception) -> None:
+        decision = self.policy.decide(error, claim.attempts, claim.recording, self.clock())
+        uuid = claim.recording.recording_uuid
+        if not hasattr(error, "retryable"):
+            log.error("An error that nobody foresaw, with %s in %s.", uuid, claim.storage, exc_info=error)
+        if decision.will_retry:
+            noted = self._note(lambda: self.leases.again(claim, decision.state, decision.reason, decision.delay))
+        else:
+            noted = self._note(lambda: self.leases.failed(claim, decision.reason))
+        if noted:
+            wait = (
+                f"Next attempt in {decision.delay:.0f} s." if decision.will_retry else "No further attempt by itself."
+            )
+            log.warning("%s in %s is %s. %s %s", uuid, claim.storage, decision.state.value, decision.reason, wait)
+            self.hooks.recording_failed(*self._now_known(claim), error, decision.will_retry)
+
+    def _note(self, write: Callable[[], None]) -> bool:
+        """Record an outcome, waiting for a database that is away: the work is done and must not be done again."""
+        for wait in (0.5, 1, 2, 4, 8, 15, 15, 15, 30, 30):
+            try:
+                write()
+                return True
+            except LeaseLost as error:
+                log.warning("%s Its outcome stands, not ours.", error)
+                return False
+            except CatalogueUnavailable as error:
+                log.warning("%s The outcome waits for it.", error)
+                self.pause(wait)
+        log.error("The database stayed away; the lease will run out and the copy be looked at again.")
+        return False
+
+    def _now_known(self, claim: Claim) -> tuple[Recording, Copy]:
+        """The recording and the copy as the catalogue has them now, for the hooks."""
+        same = claim.recording.application_id
+        recording = next(
+            r for r in find(self.leases.database, claim.recording.recording_uuid) if r.application_id == same
+        )
+        return recording, next(copy for copy in recording.copies if copy.storage == claim.storage)

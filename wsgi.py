@@ -1,0 +1,209 @@
+"""The fuse box: the only file that knows every room. It wires them together by the settings, and holds no logic.
+
+`gunicorn "wsgi:create_app()"` serves; `flask` finds this file by itself and gets the same app, but with nothing checked
+or opened before a command needs it, so that a command works where another setting is still missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import click
+from flask import Flask
+
+import console
+import settings as environment
+import webhooks
+from console.logs import configure_logging
+from plugins.manager import Plugins, load_plugins
+from recordings.catalogue import Catalogue
+from recordings.causes import RetryPolicy
+from recordings.credentials import ApplicationToken, load_private_key
+from recordings.database import Database
+from recordings.fetch import Fetcher
+from recordings.heartbeat import Heartbeat
+from recordings.hosts import HostRule
+from recordings.jobs import Engine, make_queue
+from recordings.keys import KeyTemplate
+from recordings.leases import Leases
+from recordings.model import StorageBackend, StorageConfigurationError
+from recordings.retrieval import Retrieval
+from settings import Settings, SettingsError
+from webhooks.door import Door
+from webhooks.flows import FlowSettings
+from webhooks.signature import Verifier
+
+BUILTINS = ("backends.local", "backends.gcs", "backends.azure")
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """The application. Raises `SettingsError` when it is to serve and a setting is wrong or missing."""
+    wiring = Wiring(environment.load(environ))
+    configure_logging(wiring.settings.log_level, wiring.settings.log_format)
+    app = Flask("tapekeeper", static_folder=None)
+    app.extensions["tapekeeper"] = wiring
+    console.register(app, wiring)
+    if _serving():
+        environment.require_serving(wiring.settings)
+        app.register_blueprint(webhooks.create_blueprint(wiring.door))
+        wiring.engine  # noqa: B018 - made now, so that a wrong key, storage or plugin stops the start
+    return app
+
+
+def _serving() -> bool:
+    """Not for a `flask` command, `flask run` excepted."""
+    context = click.get_current_context(silent=True)
+    return context is None or context.info_name == "run"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Every part, made once, at its first use, out of the settings."""
+
+    settings: Settings
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self.settings.database_url)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.database, self.settings.storage_url)
+
+    @cached_property
+    def leases(self) -> Leases:
+        return Leases(self.database, lease=self.settings.lease_seconds)
+
+    @cached_property
+    def heartbeat(self) -> Heartbeat:
+        return Heartbeat(self.leases)
+
+    @cached_property
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(first=self.settings.retry_first_seconds, most=self.settings.retry_max_seconds)
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        return load_plugins(BUILTINS, plugins_dir=self.settings.plugins_dir, disabled=self.settings.plugins_disabled)
+
+    @cached_property
+    def storages(self) -> dict[str, StorageBackend]:
+        """The configured storages by the URL that the copies know them by."""
+        return {url: self.storage(url) for url in self.settings.storage_url}
+
+    def storage(self, url: str) -> StorageBackend:
+        """The backend for any storage URL."""
+        try:
+            return self.plugins.backend(url, self.settings.backend_env)
+        except StorageConfigurationError as error:
+            raise SettingsError("STORAGE_URL", url, str(error)) from error
+
+    @cached_property
+    def token(self) -> ApplicationToken:
+        try:
+            key = load_private_key(self.settings.vonage_private_key)
+        except ValueError as error:
+            raise SettingsError("VONAGE_PRIVATE_KEY", "***", str(error)) from None
+        return ApplicationToken(self.settings.vonage_application_id, key)
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        try:
+            rule = HostRule.parse(self.settings.recording_hosts)
+        except ValueError as error:
+            raise SettingsError("RECORDING_HOSTS", " ".join(self.settings.recording_hosts), str(error)) from None
+        return Fetcher(rule, self.token.mint, connections=self.settings.worker_threads)
+
+    @cached_property
+    def template(self) -> KeyTemplate:
+        try:
+            return KeyTemplate(self.settings.storage_key_template)
+        except StorageConfigurationError as error:
+            raise SettingsError("STORAGE_KEY_TEMPLATE", self.settings.storage_key_template, str(error)) from error
+
+    @cached_property
+    def retrieval(self) -> Retrieval:
+        return Retrieval(
+            leases=self.leases,
+            heartbeat=self.heartbeat,
+            fetcher=self.fetcher,
+            storages=self.storages,
+            template=self.template,
+            hooks=self.plugins,
+            policy=self.policy,
+            version=environment.VERSION,
+        )
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine(
+            partial(make_queue, self.queue_url),
+            self.retrieval.archive,
+            self.leases,
+            self.heartbeat,
+            self.policy,
+            threads=self.settings.worker_threads,
+        )
+
+    @property
+    def queue_url(self) -> str:
+        """Where none is set, the queue lies beside the catalogue: a file of its own, or the same Postgres."""
+        catalogue = self.settings.database_url
+        beside = f"{catalogue.removesuffix('.db')}-queue.db" if self.database.sqlite else catalogue
+        return self.settings.queue_url or beside
+
+    @cached_property
+    def door(self) -> Door:
+        return Door(
+            intake=self.catalogue,
+            dispatch=self.engine.dispatch,
+            verifier=self._verifier(),
+            flows=self._flows(),
+            application_id=self.settings.vonage_application_id,
+            answer_call=self.plugins.answer_call,
+        )
+
+    def _verifier(self) -> Verifier:
+        chosen = self.settings
+        try:
+            return Verifier(
+                chosen.vonage_signature_secret, chosen.allow_unsigned_webhooks, chosen.signature_max_age_seconds
+            )
+        except ValueError as error:
+            raise SettingsError("VONAGE_SIGNATURE_SECRET", "***", str(error)) from None
+
+    def _flows(self) -> FlowSettings:
+        return FlowSettings(
+            public_url=self.settings.public_url,
+            default_flow=self.settings.call_flow,
+            recording_format=self.settings.recording_format,
+            forward_to=self.settings.forward_to,
+            vonage_number=self.settings.vonage_number,
+            greeting=self.settings.greeting,
+            conversation_name=self.settings.conversation_name,
+            moderators=frozenset(self.settings.moderators),
+            hold_music_url=self.settings.hold_music_url,
+        )
+
+    # --- Life of a web process; called by gunicorn.conf.py ------------------------------------------------------------
+
+    def start_embedded_worker(self) -> None:
+        """Archive in this process too, if no other web process of this machine does."""
+        if self.settings.embedded_worker:
+            name = hashlib.sha256(self.settings.database_url.encode()).hexdigest()[:16]
+            self.engine.start_embedded(Path(tempfile.gettempdir()) / f"tapekeeper-{name}.lock")
+
+    def stop(self) -> None:
+        """Finish or give back what runs, write down the last calls, close what is open."""
+        self.engine.stop()
+        self.door.notes.close()
+        for storage in self.storages.values():
+            storage.close()
+        self.database.close()
+        logging.getLogger(__name__).info("Stopped; nothing that was acknowledged is lost.")
