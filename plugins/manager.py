@@ -1,0 +1,266 @@
+"""Which plugins there are, who provides which storage scheme, and how each hook is called.
+
+A plugin's fault is reported and stays its own. It stops something only where that plugin was asked for: its storage
+scheme is wanted, or two plugins want one scheme. There is no global manager: `load_plugins` makes one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, cast
+
+import pluggy
+
+from recordings.model import (
+    Call,
+    Copy,
+    Recording,
+    StorageBackend,
+    StorageConfigurationError,
+    TapekeeperError,
+)
+
+from . import hookspecs
+from .hookspecs import PROJECT
+from .loading import Candidate, bring_in, find, last_line
+
+log = logging.getLogger(__name__)
+
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+METHODS = ("from_url", "put", "head", "get", "delete", "list", "signed_url", "check", "close")
+Target = str | type[StorageBackend]
+
+
+class PluginError(StorageConfigurationError):
+    """Plugins that cannot be used as configured; the message names them and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One line of `flask plugins`.
+
+    `origin` is `built-in`, `package` or `drop-in`; `state` is `active`, `disabled`, `broken`, or `unknown`: a name that
+    only PLUGINS_DISABLED knows. `problem` is a sentence, or None.
+    """
+
+    name: str
+    version: str | None
+    origin: str
+    file_or_distribution: str
+    hooks: tuple[str, ...]
+    schemes: tuple[str, ...]
+    state: str
+    problem: str | None
+
+
+def load_plugins(
+    builtins: Sequence[str],
+    *,
+    plugins_dir: Path | None = None,
+    disabled: Collection[str] = (),
+    entry_points: Iterable[EntryPoint] | None = None,
+) -> Plugins:
+    """Find, import and check every plugin; those with a problem are logged and left out.
+
+    `disabled` holds names as `report()` gives them; `entry_points` defaults to the installed ones. Raises
+    `PluginError` when two plugins give one storage scheme.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    candidates = find(builtins, entry_points, plugins_dir)
+    offers: dict[str, dict[str, Target]] = {}
+    for candidate in candidates:
+        if candidate.name in disabled or candidate.problem:
+            continue
+        bring_in(candidate)
+        if candidate.plugin is not None:
+            offers[candidate.name] = _register(manager, candidate)
+    plugins = Plugins(manager, candidates, offers, disabled)
+    for info in plugins.report():
+        if info.problem:
+            log.warning("Plugin %r (%s %s): %s", info.name, info.origin, info.file_or_distribution, info.problem)
+    return plugins
+
+
+def _register(manager: pluggy.PluginManager, candidate: Candidate) -> dict[str, Target]:
+    """Let it in; the storage schemes that it offers. A wrong offer keeps it out altogether."""
+    try:
+        manager.register(candidate.plugin, name=candidate.name)
+        return _offers(manager, candidate.name)
+    except (Exception, SystemExit) as error:
+        if manager.has_plugin(candidate.name):
+            manager.unregister(name=candidate.name)
+        candidate.plugin, candidate.problem = None, last_line(error)
+        return {}
+
+
+def _offers(manager: pluggy.PluginManager, name: str) -> dict[str, Target]:
+    offers: dict[str, Target] = {}
+    for hookimpl in manager.hook.register_storage_backends.get_hookimpls():
+        if hookimpl.plugin_name != name:
+            continue
+        answer = cast("Any", hookimpl.function())
+        if not isinstance(answer, Mapping):
+            raise TypeError(f"register_storage_backends() gave {answer!r}: give a dictionary of scheme and class")
+        for scheme, target in answer.items():
+            offers[_checked_scheme(scheme)] = _checked_target(scheme, target)
+    return offers
+
+
+def _checked_scheme(scheme: object) -> str:
+    if not isinstance(scheme, str) or not SCHEME.fullmatch(scheme):
+        raise ValueError(f"the storage scheme {scheme!r} is not one: lower-case letters, digits, + . -, as in s3")
+    return scheme
+
+
+def _checked_target(scheme: str, target: object) -> Target:
+    if isinstance(target, str) and re.fullmatch(r"[\w.]+:[\w.]+", target):
+        return target
+    if isinstance(target, type):
+        return cast("type[StorageBackend]", target)
+    raise TypeError(f'the backend of {scheme}:// is {target!r}: give a class, or "module:Class"')
+
+
+class Plugins:
+    """The plugins that are in, and the ways to call them."""
+
+    def __init__(
+        self,
+        manager: pluggy.PluginManager,
+        candidates: Sequence[Candidate],
+        offers: Mapping[str, Mapping[str, Target]],
+        disabled: Collection[str],
+    ) -> None:
+        self._manager = manager
+        self._candidates = candidates
+        self._offers = offers
+        self._disabled = disabled
+        self._providers: dict[str, Candidate] = {}
+        for candidate in candidates:
+            for scheme in offers.get(candidate.name, {}) if candidate.plugin is not None else ():
+                self._provide(scheme, candidate)
+
+    def _provide(self, scheme: str, candidate: Candidate) -> None:
+        other = self._providers.setdefault(scheme, candidate)
+        if other is not candidate:
+            raise PluginError(
+                f"Two plugins give the storage scheme {scheme}://, {other} and {candidate}. "
+                f"Remove one, or disable it: PLUGINS_DISABLED={candidate.name}"
+            )
+
+    @property
+    def schemes(self) -> dict[str, str]:
+        """Storage scheme → name of the plugin that provides it."""
+        return {scheme: candidate.name for scheme, candidate in sorted(self._providers.items())}
+
+    def report(self) -> list[PluginInfo]:
+        """Every plugin that was found, also those left out, and every name in PLUGINS_DISABLED that is none."""
+        known = [candidate.name for candidate in self._candidates]
+        strange = [name for name in self._disabled if name not in known]
+        problem = f"PLUGINS_DISABLED names no plugin; the names are {', '.join(known)}"
+        unknown = [PluginInfo(name, None, "", "PLUGINS_DISABLED", (), (), "unknown", problem) for name in strange]
+        return [self._info(candidate) for candidate in self._candidates] + unknown
+
+    def _info(self, candidate: Candidate) -> PluginInfo:
+        state = "broken" if candidate.problem else "active"
+        return PluginInfo(
+            name=candidate.name,
+            version=candidate.version,
+            origin=candidate.origin,
+            file_or_distribution=candidate.home,
+            hooks=candidate.hooks,
+            schemes=tuple(s for s, provider in sorted(self._providers.items()) if provider is candidate),
+            state="disabled" if candidate.name in self._disabled else state,
+            problem=None if candidate.name in self._disabled else candidate.problem,
+        )
+
+    # --- storage ---
+
+    def backend(self, url: str, env: Mapping[str, str]) -> StorageBackend:
+        """The backend for a `STORAGE_URL`, imported now. Raises `PluginError`, or what its `from_url` says is wrong."""
+        scheme = url.partition(":")[0].lower()
+        provider = self._providers.get(scheme)
+        if provider is None:
+            raise PluginError(self._unknown(scheme))
+        kind = _resolve(scheme, provider, self._offers[provider.name][scheme])
+        try:
+            return kind.from_url(url, env)
+        except TapekeeperError:
+            raise
+        except Exception as error:  # a stranger's own class: say whose it is
+            raise PluginError(f"The plugin {provider} does not take the {scheme}:// URL: {last_line(error)}") from error
+
+    def _unknown(self, scheme: str) -> str:
+        known = ", ".join(f"{name}://" for name in self.schemes) or "none"
+        sentences = [f"No plugin provides the storage scheme {scheme}://. Known: {known}."]
+        for info in self.report():
+            if info.state == "disabled":
+                sentences.append(f"The plugin {info.name!r} is disabled: does PLUGINS_DISABLED name it on purpose?")
+            elif info.state == "broken":
+                place = f"({info.origin} {info.file_or_distribution})"
+                sentences.append(f"The plugin {info.name!r} {place} is broken, mend it: {info.problem}.")
+        return " ".join(sentences)
+
+    # --- hooks: each plugin by itself, so that the error of one keeps nobody else from being asked ---
+
+    def object_key(self, recording: Recording) -> str | None:
+        """The first key that a plugin wants for this recording, or None: use the template."""
+        return cast("str | None", self._first("object_key", str, recording=recording))
+
+    def answer_call(self, call: Call) -> list[dict[str, Any]] | None:
+        """The first NCCO that a plugin wants for this call, or None: use the configured flow."""
+        return cast("list[dict[str, Any]] | None", self._first("answer_call", list, call=call))
+
+    def recording_stored(self, recording: Recording, copy: Copy) -> None:
+        """Tell every plugin."""
+        for _ in self._answers("recording_stored", recording=recording, copy=copy):
+            continue
+
+    def recording_failed(self, recording: Recording, copy: Copy, error: BaseException, will_retry: bool) -> None:
+        """Tell every plugin."""
+        for _ in self._answers("recording_failed", recording=recording, copy=copy, error=error, will_retry=will_retry):
+            continue
+
+    def _first(self, hook: str, kind: type, **facts: Any) -> object:
+        for name, answer in self._answers(hook, **facts):
+            if isinstance(answer, kind):
+                return answer
+            if answer is not None:
+                log.error("The plugin %r gave a %s to %s: ignored", name, type(answer).__name__, hook)
+        return None
+
+    def _answers(self, hook: str, **facts: Any) -> Iterator[tuple[str, object]]:
+        """Each plugin's name and answer, in pluggy's order; whoever raises is logged and passed over."""
+        for hookimpl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            try:
+                answer = hookimpl.function(*(facts[name] for name in hookimpl.argnames))
+            except Exception:
+                log.exception("The plugin %r failed in %s; everything else goes on", hookimpl.plugin_name, hook)
+            else:
+                yield hookimpl.plugin_name, answer
+
+
+def _resolve(scheme: str, provider: Candidate, target: Target) -> type[StorageBackend]:
+    """The class behind `"module:Class"`, complete. Raises `PluginError` with the traceback's last line."""
+    kind: Any = target
+    if isinstance(target, str):
+        module, _, path = target.partition(":")
+        try:
+            kind = importlib.import_module(module)
+            for name in path.split("."):
+                kind = getattr(kind, name)
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"{scheme}:// needs {target} of the plugin {provider}, which cannot be imported: {last_line(error)}. "
+                "Install what is missing, or choose another STORAGE_URL."
+            ) from error
+    missing = [method for method in METHODS if not callable(getattr(kind, method, None))]
+    if missing:
+        raise PluginError(f"The backend of {scheme}:// in the plugin {provider} has no {', '.join(missing)}: add them.")
+    return cast("type[StorageBackend]", kind)
