@@ -1,0 +1,64 @@
+# make demo   the whole job against a pretend Vonage, with real audio
+# make test   everything that must hold
+# make bench  measured beside the alternatives
+# make lock   pin the dependencies anew
+
+SHELL := /bin/bash
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes
+
+.PHONY: demo test lint check bench chaos lock clean
+
+demo: .venv/runtime
+	@$(BIN)/python -m simulator.demo
+
+test: lint
+	@$(BIN)/python -m pytest -n auto $(PYTEST)
+
+lint: .venv/dev
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && echo "ruff: clean"
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo | tail -n 2
+
+check: test
+
+bench: .venv/bench
+	@$(BIN)/python -m bench $(BENCH)
+
+chaos: .venv/dev
+	@$(BIN)/python tests/chaos/run.py $(CHAOS)
+
+.venv/runtime: requirements.txt | .venv/bin/python
+	@echo "Installing what the app needs into .venv (once) …"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt | .venv/bin/python
+	@echo "Installing what the tests need into .venv (once) …"
+	@$(PIP) -r requirements-dev.txt
+	@touch $@ .venv/runtime
+
+.venv/bench: requirements-bench.txt | .venv/bin/python
+	@echo "Installing what the benchmarks need into .venv (once) …"
+	@$(PIP) -r requirements-bench.txt
+	@touch $@
+
+# The first Python on the path that is new enough and can make a virtual environment.
+.venv/bin/python:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	    && exec $$python -m venv .venv; \
+	done; \
+	echo "Tapekeeper needs Python 3.11 or newer with its venv module: install it (Debian, Ubuntu: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+	exit 1
+
+# uv compiles; pip installs. No index address is written into the pins.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	$(LOCK) -o requirements.txt
+	$(LOCK) --extra dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --extra dev --extra bench -c requirements-dev.txt -o requirements-bench.txt
+
+clean:
+	rm -rf .venv build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
