@@ -1,0 +1,211 @@
+"""The house's laws: what holds in every room, checked by reading the rooms themselves."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("webhooks", "recordings", "backends", "plugins", "console", "simulator")
+README = (ROOT / "README.md").read_text()
+
+FILE_CEILING = 400
+FUNCTION_CEILING = 40
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The files that the repository holds, or would hold after the next commit."""
+    told = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [ROOT / line for line in told.splitlines() if (ROOT / line).is_file()]
+
+
+def our_code() -> list[Path]:
+    """Python files that run in production, and the simulator."""
+    return [p for p in tracked("*.py") if p.relative_to(ROOT).parts[0] not in ("tests", "examples", "bench")]
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def test_every_room_imports_only_what_it_may():
+    told = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-logo"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stdout
+
+
+def test_settings_import_nothing_of_ours():
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(parsed(ROOT / "settings.py"))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+    }
+    assert imported <= set(sys.stdlib_module_names)
+
+
+def test_readme_tells_every_setting_and_no_other():
+    table = README.split("<!-- settings -->")[1].split("<!-- /settings -->")[0]
+    told = set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE))
+    known = {name for name, *_ in settings.variables()}
+    assert told == known
+
+
+@pytest.mark.parametrize("hook", re.findall(r"^def (\w+)\(", (ROOT / "plugins/hookspecs.py").read_text(), re.MULTILINE))
+def test_each_hook_is_documented_and_tested(hook):
+    assert hook in (ROOT / "plugins/README.md").read_text()
+    assert any(hook in path.read_text() for path in tracked("tests/**.py") if path != Path(__file__))
+
+
+def test_readmes_plugin_example_runs(tmp_path):
+    from plugins.manager import load_plugins
+    from recordings.model import Call
+
+    code = README.split("```python\n")[1].split("```")[0]
+    (tmp_path / "shout.py").write_text(code)
+    plugins = load_plugins([], plugins_dir=tmp_path, entry_points=[])
+    assert [(p.name, p.state, sorted(p.hooks)) for p in plugins.report()] == [
+        ("shout", "active", ["answer_call", "object_key"])
+    ]
+    call = Call(conversation_uuid="CON-1", uuid="1", from_="447700900000", to="1", flow="call")
+    assert plugins.answer_call(call)[0]["action"] == "talk"
+
+
+@pytest.mark.parametrize("module", ["backends.local", "backends.gcs", "backends.azure"])
+def test_each_built_in_imports_without_its_sdk(module):
+    program = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('google', 'azure'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        f"import {module}\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+
+
+def test_no_file_is_over_the_ceiling():
+    sizes = {path: len(path.read_text().splitlines()) for path in tracked("*.py")}
+    assert names([path for path, lines in sizes.items() if lines > FILE_CEILING]) == []
+
+
+def test_no_function_is_over_the_ceiling():
+    long = [
+        f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+        for path in our_code()
+        if "migrations" not in path.parts
+        for function in functions(path)
+        if (function.end_lineno or 0) - function.lineno >= FUNCTION_CEILING
+    ]
+    assert long == []
+
+
+def test_every_module_says_what_lives_there():
+    exempt = ("migrations",)
+    silent = [p for p in our_code() if not ast.get_docstring(parsed(p)) and not set(exempt) & set(p.parts)]
+    assert names(silent) == []
+
+
+def test_no_file_has_a_name_that_says_nothing():
+    assert names([p for p in tracked("*.py") if p.stem in ("utils", "helpers", "common", "misc")]) == []
+
+
+def test_the_environment_is_read_in_one_place():
+    readers = [
+        path
+        for path in our_code()
+        if path.relative_to(ROOT).parts[0] != "simulator" and re.search(r"\bos\.(environ|getenv)\b", path.read_text())
+    ]
+    assert names(readers) == ["settings.py"]
+
+
+def test_crossings_are_absolute_and_neighbours_relative():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in our_code()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ImportFrom)
+        and path.parent.name in ROOMS
+        and (node.level > 1 or (node.level == 0 and (node.module or "").split(".")[0] == path.parent.name))
+    ]
+    assert wrong == []
+
+
+def test_no_exception_is_swallowed_without_a_word():
+    silent = [
+        f"{path.relative_to(ROOT)}:{handler.lineno}"
+        for path in our_code()
+        for handler in ast.walk(parsed(path))
+        if isinstance(handler, ast.ExceptHandler)
+        and (handler.type is None or (isinstance(handler.type, ast.Name) and handler.type.id == "Exception"))
+        and len(handler.body) == 1
+        and isinstance(handler.body[0], ast.Pass)
+    ]
+    assert silent == []
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    first = re.search(r"^## .*?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first is not None
+    assert settings.VERSION == project["version"] == first[1]
+
+
+def test_pins_have_hashes_and_no_addresses():
+    for path in sorted(ROOT.glob("requirements*.txt")):
+        text = path.read_text()
+        assert "://" not in text, path.name
+        assert "index" not in text.split("==")[0], path.name
+        pins = re.findall(r"^[a-zA-Z0-9_.\[\]-]+==", text, re.MULTILINE)
+        assert len(pins) == len(re.findall(r"(?m)^[^\s#].*\\\n\s+--hash=sha256:", text)), path.name
+
+
+def test_urllib3_is_one_that_sees_a_cut_body():
+    assert re.search(r"^urllib3==([2-9]|\d\d)\.", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+
+
+def test_the_built_wheel_owns_no_package(tmp_path):
+    program = "from setuptools import build_meta; import sys; print(build_meta.build_wheel(sys.argv[1]))"
+    copy = tmp_path / "checkout"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "settings.py", "wsgi.py"):
+        (copy / name).write_text((ROOT / name).read_text())
+    (copy / "webhooks").mkdir()
+    (copy / "webhooks/__init__.py").write_text("")
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=copy, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    owned = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert owned == {f"tapekeeper-{settings.VERSION}.dist-info"}
+
+
+def test_the_project_speaks_of_itself_alone():
+    hosts = "|".join((r"pypi\.org", "python" + "hosted", r"registry\." + "npmjs", r"\.\./" + "shared"))
+    telling = [p for p in tracked() if p.suffix != ".mp3" and re.search(hosts, p.read_text(errors="replace"))]
+    assert names(telling) == []
