@@ -50,12 +50,10 @@ class Archived:
     seconds: float
 
     def row(self) -> tuple[str, ...]:
-        voices = {1: "mono", 2: "stereo"}.get(self.made.channels, f"{self.made.channels} channels")
-        kind = f"{self.made.format}, {voices}"
         return (
             self.flow,
             self.made.recording_uuid,
-            kind,
+            self.key.rpartition("/")[2],
             f"{self.made.size:,}",
             self.sha256[:16],
             f"{self.seconds:.2f}",
@@ -91,14 +89,13 @@ def _run(work: Path, *, keep: bool) -> None:
     begun = time.monotonic()
     private_key, secret, application_id = new_private_key(), secrets.token_urlsafe(32), str(uuid.uuid4())
     with PretendVonage(application_id, public_pem(private_key), secret) as vonage:
-        port, password = free_port(), secrets.token_urlsafe(9)
+        port = free_port()
         settings = {
             "VONAGE_APPLICATION_ID": application_id,
             "VONAGE_PRIVATE_KEY": private_key,
             "VONAGE_SIGNATURE_SECRET": secret,
             "RECORDING_HOSTS": vonage.origin,
             **place_settings(work, port),
-            **({"CONSOLE_PASSWORD": password} if keep else {}),
         }
         with Application(settings, port, work / "application.log") as application:
             say(f"Starting the application at {application.url}; the pretend Vonage is at {vonage.origin}.")
@@ -111,7 +108,7 @@ def _run(work: Path, *, keep: bool) -> None:
                 f"{took:.0f} seconds after the start."
             )
             if keep:
-                linger(application.url, password, work)
+                linger(application.url, work)
 
 
 def new_private_key() -> str:
@@ -201,9 +198,9 @@ def read_back(flow: str, recording: MadeRecording, entry: Mapping[str, Any], fol
     return Archived(flow, recording, copy["key"], hashlib.sha256(content).hexdigest(), seconds)
 
 
-def linger(url: str, password: str, work: Path) -> None:
+def linger(url: str, work: Path) -> None:
     """Leave all as it is until Ctrl-C."""
-    print(f"The console is at {url}, its password is {password}; files are below {work}. Ctrl-C ends everything.")
+    print(f"The application runs at {url}; its files are below {work}. Ctrl-C ends everything.")
     threading.Event().wait()
 
 

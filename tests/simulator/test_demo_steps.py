@@ -105,7 +105,7 @@ def test_a_stored_recording_is_read_back_and_timed(made, tmp_path):
     (archived,) = demo.watch(Listing([entry()]), made, tmp_path)
     assert archived.seconds == pytest.approx(2.5)
     assert archived.sha256 == made["one"][1].sha256
-    assert archived.row() == ("voicemail", "one", "mp3, mono", f"{len(content):,}", archived.sha256[:16], "2.50")
+    assert archived.row() == ("voicemail", "one", "one.mp3", f"{len(content):,}", archived.sha256[:16], "2.50")
 
 
 def test_other_bytes_are_noticed(made, tmp_path):
