@@ -1,0 +1,145 @@
+"""What Azure's answers mean: its error codes in the words of `recordings.model`, with what to do.
+
+Nobody outside `backends.azure` needs this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from recordings.model import (
+    ChecksumMismatch,
+    ObjectNotFound,
+    StorageConfigurationError,
+    StorageError,
+    StoragePermissionError,
+    StorageUnavailable,
+)
+
+
+class Occupied(StorageError):
+    """Another writer created the blob first."""
+
+
+class BlocksLost(StorageUnavailable):
+    """Blocks that were staged are not there any more."""
+
+
+class OutOfRange(StorageError):
+    """The range lies behind the end (416)."""
+
+
+AGAIN = "It is tried again."
+RIGHTS = "Give the identity the role Storage Blob Data Contributor, or the SAS the permissions racwdl."
+CREDENTIALS = "Azure does not take the credentials: look at AZURE_STORAGE_KEY or its kin, and at this machine's clock."
+RETAINED = "The blob is retained: it can go when its legal hold is lifted or its immutability policy has ended."
+CONTAINER = "Create the container, or mend its name in STORAGE_URL."
+
+# By error code first: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
+CODES: dict[str, tuple[type[StorageError], str]] = {
+    "BlobAlreadyExists": (Occupied, ""),
+    "InvalidBlockList": (BlocksLost, AGAIN),
+    "InvalidRange": (OutOfRange, ""),
+    "BlobNotFound": (ObjectNotFound, ""),
+    "ContainerNotFound": (StorageConfigurationError, CONTAINER),
+    "ContainerDisabled": (StorageConfigurationError, "Enable the container."),
+    "ContainerBeingDeleted": (StorageConfigurationError, CONTAINER),
+    "InvalidResourceName": (StorageConfigurationError, CONTAINER),
+    "Md5Mismatch": (ChecksumMismatch, AGAIN),
+    "BlobBeingRehydrated": (StorageUnavailable, AGAIN),
+    "BlobArchived": (
+        StorageConfigurationError,
+        "The blob is in the Archive tier: move it to Hot, Cool or Cold, and let no rule archive this prefix.",
+    ),
+    "BlobImmutableDueToPolicy": (StoragePermissionError, RETAINED),
+    "BlobHasLegalHold": (StoragePermissionError, RETAINED),
+    "AuthorizationFailure": (
+        StoragePermissionError,
+        "Look at AZURE_STORAGE_KEY or its kin, at the permissions of the SAS, and at the account's network rules.",
+    ),
+    "LeaseIdMissing": (StoragePermissionError, "Something holds a lease on it: end the lease."),
+    # Blocks of another tool's unfinished upload, with ids of another length; Azure keeps them for seven days.
+    # https://learn.microsoft.com/rest/api/storageservices/put-block#remarks
+    "InvalidBlobOrBlock": (
+        StorageConfigurationError,
+        "Another program left an unfinished upload under this name: delete the blob or wait a week, until they expire.",
+    ),
+}
+STATUSES: dict[int, tuple[type[StorageError], str]] = {
+    401: (StoragePermissionError, CREDENTIALS),
+    403: (StoragePermissionError, RIGHTS),
+    404: (ObjectNotFound, ""),
+    408: (StorageUnavailable, AGAIN),
+    412: (Occupied, ""),
+    416: (OutOfRange, ""),
+    429: (StorageUnavailable, AGAIN),
+}
+BAD_CREDENTIALS = ("AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation")
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Azure's errors in our words; whatever is not Azure's passes unchanged.
+
+    They are not chained: the SDK's quote the signed string and, with a SAS, whole URLs.
+    """
+    from azure.core.exceptions import AzureError
+
+    try:
+        yield
+    except AzureError as error:
+        raise _in_our_words(doing, error) from None
+
+
+def _in_our_words(doing: str, error: Any) -> StorageError:
+    response = getattr(error, "response", None)
+    if response is None:
+        return _unanswered(doing, error)
+    status = response.status_code
+    code = str(getattr(error.error_code, "value", None) or response.headers.get("x-ms-error-code") or "")
+    kind, mend = _meaning(status, code)
+    told = " ".join(filter(None, [code, _said(error), mend]))
+    return kind(f"Azure Blob Storage, {doing}: HTTP {status}, {told}", retry_after=_wish(response))
+
+
+def _meaning(status: int, code: str) -> tuple[type[StorageError], str]:
+    if code in CODES:
+        return CODES[code]
+    if code in BAD_CREDENTIALS:
+        return StoragePermissionError, CREDENTIALS
+    if status in STATUSES:
+        return STATUSES[status]
+    if status >= 500:
+        return StorageUnavailable, AGAIN
+    return StorageConfigurationError, "Azure refuses the request as it is: look at STORAGE_URL and at the account."
+
+
+def _unanswered(doing: str, error: BaseException) -> StorageError:
+    """No answer at all: the network, or credentials that led to none."""
+    from azure.core.exceptions import ClientAuthenticationError
+
+    said = f"{type(error).__name__}: {_said(error)}"
+    if isinstance(error, ClientAuthenticationError):
+        return StoragePermissionError(f"Azure Blob Storage, {doing}: {said} {CREDENTIALS}")
+    return StorageUnavailable(f"Azure Blob Storage, {doing}: {said} If the account's name is right, {AGAIN.lower()}")
+
+
+def _said(error: Any) -> str:
+    """The service's own sentence, without the request's particulars and without any signature."""
+    lines = str(getattr(error, "message", error)).strip().splitlines()
+    return re.sub(r"\?\S*|sig=\S*", "…", lines[0] if lines else "")[:300]
+
+
+def _wish(response: Any) -> float | None:
+    """Retry-After, in seconds; it may be a date. https://www.rfc-editor.org/rfc/rfc9110#name-retry-after"""
+    value = str(response.headers.get("Retry-After", ""))
+    if value.isdigit():
+        return float(value)
+    with suppress(ValueError):
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    return None

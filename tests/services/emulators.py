@@ -1,0 +1,111 @@
+"""Real and pretend stores for the tests, each in a process of its own: Azurite, gcp-storage-emulator, the strict fake.
+
+Each is a context manager that gives the address. What cannot start here is a skipped test that says what is missing,
+and a failed one in CI, where nothing may be missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+AZURITE = ROOT / "build/azurite/node_modules/azurite/dist/src/blob/main.js"
+AZURITE_INSTALL = "npm install --no-save --prefix build/azurite azurite@3.37.0"
+
+# Azurite's published account: https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+def unavailable(reason: str) -> NoReturn:
+    pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def connection_string(endpoint: str, account: str = ACCOUNT, key: str = KEY) -> str:
+    return f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};BlobEndpoint={endpoint}/{account};"
+
+
+@contextmanager
+def azurite(*more: str) -> Iterator[str]:
+    """Its address, `http://127.0.0.1:port` (https with `--cert`); without telemetry, in memory, any API version."""
+    node = shutil.which("node")
+    if not node:
+        unavailable("Node.js is not installed, and Azurite, the Azure emulator, runs on it.")
+    if not AZURITE.exists():
+        unavailable(f"Azurite is not installed: {AZURITE_INSTALL}")
+    port = free_port()
+    switches = ["--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck", *more]
+    command = [node, str(AZURITE), "--blobHost", "127.0.0.1", "--blobPort", str(port), *switches]
+    with running(command, port):
+        yield f"{'https' if '--cert' in more else 'http'}://127.0.0.1:{port}"
+
+
+@contextmanager
+def gcs_emulator(*buckets: str) -> Iterator[str]:
+    """gcp-storage-emulator with these buckets; its address is for STORAGE_EMULATOR_HOST."""
+    port = free_port()
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with running([*command, "--in-memory", "--quiet"], port):
+        url = f"http://127.0.0.1:{port}"
+        for bucket in buckets:
+            body = f'{{"name": "{bucket}"}}'.encode()
+            request = urllib.request.Request(f"{url}/storage/v1/b?project=test", body)
+            request.add_header("Content-Type", "application/json")
+            urllib.request.urlopen(request).close()
+        yield url
+
+
+@contextmanager
+def strict_gcs(*buckets: str, null_sink: bool = False) -> Iterator[str]:
+    """The strict fake in another process, for what measures this one; its address is for STORAGE_EMULATOR_HOST."""
+    command = [sys.executable, "-m", "tests.fakes.strict_gcs", *buckets, *(["--null-sink"] if null_sink else [])]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.stdin.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(command: list[str], port: int, patience: float = 30) -> Iterator[None]:
+    """A server process from when it takes connections until the end of the block."""
+    quiet = subprocess.DEVNULL
+    # Node reports on itself to whoever reads its output; nobody does.
+    with subprocess.Popen(
+        command, stdin=quiet, stdout=quiet, stderr=quiet, env=os.environ | {"NODE_NO_WARNINGS": "1"}
+    ) as process:
+        try:
+            end = time.monotonic() + patience
+            while not listening(port):
+                if process.poll() is not None or time.monotonic() > end:
+                    unavailable(f"It did not start (exit code {process.poll()}): {' '.join(command)}")
+            yield
+        finally:
+            process.terminate()
+
+
+def listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+    except OSError:
+        return bool(time.sleep(0.02))
+    return True
