@@ -9,7 +9,7 @@ from typing import Any
 
 worker_class = "gthread"
 threads = 8
-# Below Heroku's 30 s between SIGTERM and SIGKILL, and above the 20 s that running copies get to finish.
+# Below Heroku's 30 s between SIGTERM and SIGKILL, and well above the 18 s that running copies get to finish.
 graceful_timeout = 25
 timeout = 60
 accesslog = None

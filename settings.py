@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 VERSION = "0.1.0"
 ROOT = Path(__file__).resolve().parent
@@ -21,11 +22,13 @@ FORWARDING_FLOWS = ("call", "split")
 
 
 class SettingsError(Exception):
-    """A variable that is wrong or missing; the message is the one line to show."""
+    """A variable that is wrong or missing; the message is the one line to show, `fault` and `mend` its halves."""
 
     def __init__(self, name: str, value: str | None, mend: str) -> None:
-        read = "is not set" if value is None else f"is {value!r}"
-        super().__init__(f"{name} {read}: {mend}")
+        self.name = name
+        self.fault = f"{name} is not set" if value is None else f"{name} is {value!r}"
+        self.mend = mend
+        super().__init__(f"{self.fault}: {mend}")
 
 
 # --- Parsers: text in, value out; ValueError says what to write ------------------------------------------------------
@@ -64,15 +67,25 @@ def _choice(*words: str, fold: Callable[[str], str] = str.lower) -> Callable[[st
     return parse
 
 
+def _split(value: str) -> SplitResult:
+    """The URL's parts; none where they cannot be told apart."""
+    try:
+        parts = urlsplit("" if re.search(r"\s", value.strip()) else value.strip())
+        parts.port  # noqa: B018 - reading it is what raises on a port that is no number
+    except ValueError:
+        return urlsplit("")
+    return parts
+
+
 def _base_url(value: str) -> str:
-    parts = urlsplit(value.strip())
+    parts = _split(value)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment or parts.username:
         raise ValueError("write the https address of this app as Vonage reaches it, such as https://calls.example.com")
     return value.strip().rstrip("/")
 
 
 def _media_url(value: str) -> str:
-    if urlsplit(value.strip()).scheme not in ("https", "http"):
+    if _split(value).scheme not in ("https", "http"):
         raise ValueError("write the https address of an mp3 file")
     return value.strip()
 
@@ -169,6 +182,15 @@ class Settings:
         "{start:%Y/%m/%d}/{conversation_uuid}/{recording_uuid}.{ext}",
         "the object's key; must hold {recording_uuid}",
     )
+    missing_grace_seconds: int = _setting(
+        _whole(30, 86400), 600, "seconds that a recording may take after its call's end before it is listed as missing"
+    )
+    delivery_retention_days: int = _setting(
+        _whole(1, 3650), 35, "how long raw webhook deliveries are kept; recordings and calls stay"
+    )
+    experimental_media_api: bool = _setting(
+        _switch, False, "allow `flask recordings sweep-source`, which asks an API that nobody has proven for Voice"
+    )
     plugins_dir: Path = _setting(_folder, ROOT / "plugins/dropin", "folder of one-file plugins")
     plugins_disabled: tuple[str, ...] = _setting(
         _words, (), "names of plugins to leave out, as `flask plugins` prints them"
@@ -198,6 +220,7 @@ BACKEND_SETTINGS: tuple[tuple[str, bool, str], ...] = (
     ("STORAGE_EMULATOR_HOST", False, "a GCS emulator's address, for tests"),
     ("AZURE_STORAGE_CONNECTION_STRING", True, "everything that az:// needs in one value"),
     ("AZURE_STORAGE_ACCOUNT", False, "the storage account's name"),
+    ("AZURE_STORAGE_ACCOUNT_NAME", False, "the same under the name that other tools use"),
     ("AZURE_STORAGE_KEY", True, "the account's key"),
     ("AZURE_STORAGE_SAS_TOKEN", True, "a shared access signature in place of the key"),
 )
@@ -213,15 +236,36 @@ def variables() -> list[tuple[str, Any, bool, str]]:
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Parse the environment. Raises `SettingsError` at the first wrong value; an empty one counts as not set."""
+    settings, problems = survey(environ)
+    for problem in problems:
+        raise problem
+    return settings
+
+
+def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[SettingsError]]:
+    """The settings, with its default in place of each wrong value, and everything that is wrong."""
     env = os.environ if environ is None else environ
     values: dict[str, Any] = {}
+    problems: list[SettingsError] = []
     for item in fields(Settings):
         text = env.get(item.name.upper(), "")
         if item.metadata and text.strip():
-            values[item.name] = _parsed(item.name.upper(), text, item.metadata)
-    hidden = {name.upper() for name in values if name.startswith("vonage_")} | {"DATABASE_URL", "QUEUE_URL"}
+            try:
+                values[item.name] = _parsed(item.name.upper(), text, item.metadata)
+            except SettingsError as problem:
+                problems.append(problem)
+    hidden = {item.name.upper() for item in fields(Settings) if item.name.startswith("vonage_")}
+    hidden |= {"DATABASE_URL", "QUEUE_URL"}
     values["backend_env"] = {name: text for name, text in env.items() if name not in hidden}
-    return _consistent(Settings(**values))
+    settings = Settings(**values)
+    return settings, problems + list(_inconsistencies(settings))
+
+
+def misspelt(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables that are set and that nobody reads, each with the name that was probably meant."""
+    known = [name for name, *_ in variables()]
+    strange = sorted((os.environ if environ is None else environ).keys() - set(known))
+    return {name: near[0] for name in strange if (near := get_close_matches(name, known, 1, 0.9))}
 
 
 def _parsed(name: str, text: str, metadata: Mapping[str, Any]) -> Any:
@@ -231,16 +275,22 @@ def _parsed(name: str, text: str, metadata: Mapping[str, Any]) -> Any:
         raise SettingsError(name, "***" if metadata["secret"] else text, str(error)) from None
 
 
-def _consistent(settings: Settings) -> Settings:
+def _inconsistencies(settings: Settings) -> Iterator[SettingsError]:
     if settings.retry_first_seconds > settings.retry_max_seconds:
-        raise SettingsError(
+        yield SettingsError(
             "RETRY_FIRST_SECONDS", str(settings.retry_first_seconds), "write less than RETRY_MAX_SECONDS, or raise that"
         )
-    return settings
 
 
 def require_serving(settings: Settings) -> Settings:
     """The same settings, once everything that answering calls and archiving needs is there."""
+    for problem in lacking(settings):
+        raise problem
+    return settings
+
+
+def lacking(settings: Settings) -> Iterator[SettingsError]:
+    """Everything that answering calls and archiving needs, and that is not there."""
     required = {
         "VONAGE_APPLICATION_ID": "copy it from your application's page in the Vonage dashboard",
         "VONAGE_PRIVATE_KEY": "paste the application's private.key, or write its path",
@@ -248,33 +298,32 @@ def require_serving(settings: Settings) -> Settings:
     }
     for name, mend in required.items():
         if not getattr(settings, name.lower()):
-            raise SettingsError(name, None, mend)
+            yield SettingsError(name, None, mend)
     if not settings.vonage_signature_secret and not settings.allow_unsigned_webhooks:
-        raise SettingsError(
+        yield SettingsError(
             "VONAGE_SIGNATURE_SECRET",
             None,
             "copy the signature secret from the Vonage dashboard's settings, or write ALLOW_UNSIGNED_WEBHOOKS=true",
         )
     if settings.call_flow in FORWARDING_FLOWS and not settings.forward_to:
-        raise SettingsError("FORWARD_TO", None, f"write the number that CALL_FLOW={settings.call_flow} connects to")
-    return _durable(settings)
+        yield SettingsError("FORWARD_TO", None, f"write the number that CALL_FLOW={settings.call_flow} connects to")
+    yield from _fleeting(settings)
 
 
-def _durable(settings: Settings) -> Settings:
+def _fleeting(settings: Settings) -> Iterator[SettingsError]:
     """A dyno's disk is wiped at least daily. https://devcenter.heroku.com/articles/dynos#ephemeral-filesystem"""
     if not settings.dyno or settings.allow_ephemeral_storage:
-        return settings
+        return
     if settings.database_url.startswith("sqlite"):
-        raise SettingsError(
+        yield SettingsError(
             "DATABASE_URL",
             settings.database_url,
             "a dyno loses its disk daily: add Heroku Postgres, or risk it with ALLOW_EPHEMERAL_STORAGE=true",
         )
     for url in settings.storage_url:
         if url.startswith("file:"):
-            raise SettingsError(
+            yield SettingsError(
                 "STORAGE_URL",
                 url,
                 "a dyno loses its disk daily: write gs://… or az://…, or risk it with ALLOW_EPHEMERAL_STORAGE=true",
             )
-    return settings

@@ -22,6 +22,7 @@ import settings as environment
 import webhooks
 from console.logs import configure_logging
 from plugins.manager import Plugins, load_plugins
+from recordings.backfill import Duplicator
 from recordings.catalogue import Catalogue
 from recordings.causes import RetryPolicy
 from recordings.credentials import ApplicationToken, load_private_key
@@ -29,22 +30,34 @@ from recordings.database import Database
 from recordings.fetch import Fetcher
 from recordings.heartbeat import Heartbeat
 from recordings.hosts import HostRule
-from recordings.jobs import Engine, make_queue
+from recordings.inbox import Inbox, Replayed
+from recordings.jobs import Engine
 from recordings.keys import KeyTemplate
 from recordings.leases import Leases
+from recordings.missing import MissingCalls
 from recordings.model import StorageBackend, StorageConfigurationError
+from recordings.queues import make_queue
+from recordings.repair import Repair
 from recordings.retrieval import Retrieval
+from recordings.upkeep import Chore, Upkeep
 from settings import Settings, SettingsError
 from webhooks.door import Door
 from webhooks.flows import FlowSettings
+from webhooks.replay import Interpreter
 from webhooks.signature import Verifier
 
 BUILTINS = ("backends.local", "backends.gcs", "backends.azure")
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
-    """The application. Raises `SettingsError` when it is to serve and a setting is wrong or missing."""
-    wiring = Wiring(environment.load(environ))
+    """The application. Raises `SettingsError` when it is to serve and a setting is wrong or missing.
+
+    For a command, what is wrong waits in `Wiring.problems`: `flask doctor` lists it, any other one stops at it.
+    """
+    chosen, problems = environment.survey(environ)
+    if problems and _serving():
+        raise problems[0]
+    wiring = Wiring(chosen, tuple(problems))
     configure_logging(wiring.settings.log_level, wiring.settings.log_format)
     app = Flask("tapekeeper", static_folder=None)
     app.extensions["tapekeeper"] = wiring
@@ -67,6 +80,7 @@ class Wiring:
     """Every part, made once, at its first use, out of the settings."""
 
     settings: Settings
+    problems: tuple[SettingsError, ...] = ()
 
     @cached_property
     def database(self) -> Database:
@@ -74,7 +88,9 @@ class Wiring:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        return Catalogue(self.database, self.settings.storage_url)
+        # Until then the sweep leaves a new copy to the queue's own message.
+        grace = min(30.0, self.settings.lease_seconds / 2)
+        return Catalogue(self.database, self.settings.storage_url, grace=grace)
 
     @cached_property
     def leases(self) -> Leases:
@@ -137,8 +153,13 @@ class Wiring:
             template=self.template,
             hooks=self.plugins,
             policy=self.policy,
+            duplicator=self.duplicator,
             version=environment.VERSION,
         )
+
+    @cached_property
+    def duplicator(self) -> Duplicator:
+        return Duplicator(self.storages, self.storage, environment.VERSION)
 
     @cached_property
     def engine(self) -> Engine:
@@ -149,7 +170,39 @@ class Wiring:
             self.heartbeat,
             self.policy,
             threads=self.settings.worker_threads,
+            upkeep=self.upkeep,
         )
+
+    @cached_property
+    def missing(self) -> MissingCalls:
+        return MissingCalls(
+            self.database, grace=self.settings.missing_grace_seconds, tell=self.plugins.recording_missing
+        )
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        return Inbox(self.database, self.catalogue, retention_days=self.settings.delivery_retention_days)
+
+    @cached_property
+    def repair(self) -> Repair:
+        return Repair(self.retrieval, self.duplicator)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        return Upkeep(
+            [
+                Chore("The search for missing recordings", 15, self.missing.settle),
+                Chore("The pruning of old deliveries", 600, self.inbox.prune),
+            ]
+        )
+
+    def replay(self, delivery_id: int) -> Replayed:
+        """Take a delivery that is kept in once more, judged by the settings of now."""
+        return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), self.application_id))
+
+    @property
+    def application_id(self) -> str:
+        return self.settings.vonage_application_id
 
     @property
     def queue_url(self) -> str:
@@ -162,11 +215,12 @@ class Wiring:
     def door(self) -> Door:
         return Door(
             intake=self.catalogue,
-            dispatch=self.engine.dispatch,
+            dispatch=self.engine.announce,
             verifier=self._verifier(),
             flows=self._flows(),
             application_id=self.settings.vonage_application_id,
             answer_call=self.plugins.answer_call,
+            keep_refused=self.inbox.keep_refused,
         )
 
     def _verifier(self) -> Verifier:
@@ -201,8 +255,10 @@ class Wiring:
 
     def stop(self) -> None:
         """Finish or give back what runs, write down the last calls, close what is open."""
-        self.engine.stop()
+        # gunicorn has waited 2 s for idle connections by now, and kills 25 s after the SIGTERM.
+        self.engine.stop(timeout=18)
         self.door.notes.close()
+        self.door.refused.close()
         for storage in self.storages.values():
             storage.close()
         self.database.close()

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from flask import Flask
 
-from . import commands, health, recordings_commands, simulate
+from . import (
+    commands,
+    copy_command,
+    deliveries_commands,
+    doctor,
+    health,
+    media_commands,
+    missing_commands,
+    recordings_commands,
+    simulate,
+    storage_commands,
+    verify_commands,
+)
 from .services import Services
 
 
@@ -19,6 +31,16 @@ def register(app: Flask, services: Services) -> None:
         commands.worker,
         commands.plugins,
         recordings_commands.recordings,
+        deliveries_commands.deliveries,
         simulate.simulate,
+        storage_commands.contract,
+        doctor.doctor,
     ):
         app.cli.add_command(command)
+    for command in (
+        copy_command.copy,
+        missing_commands.missing,
+        media_commands.sweep_source,
+        verify_commands.verify,
+    ):
+        recordings_commands.recordings.add_command(command)

@@ -9,12 +9,14 @@ import threading
 from dataclasses import asdict
 
 import click
+from flask.cli import with_appcontext
 from tabulate import tabulate
 
 from .services import services
 
 
 @click.command()
+@with_appcontext
 def migrate() -> None:
     """Bring the database's schema up to date.
 
@@ -29,6 +31,7 @@ def migrate() -> None:
 
 
 @click.command()
+@with_appcontext
 def worker() -> None:
     """Archive recordings, in a process of its own, until SIGTERM or Ctrl-C.
 
@@ -49,6 +52,7 @@ def worker() -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@with_appcontext
 def plugins(as_json: bool) -> None:
     """List the plugins: where each comes from, what it provides, and what is wrong with it.
 
@@ -67,6 +71,8 @@ def plugins(as_json: bool) -> None:
 def _show(report: list[dict[str, object]]) -> None:
     columns = ("name", "version", "origin", "hooks", "schemes", "state")
     rows = [[_cell(plugin[column]) for column in columns] for plugin in report]
+    for row, plugin in zip(rows, report, strict=True):
+        row[2] = f"{plugin['origin']} {plugin['file_or_distribution']}".strip()
     click.echo(tabulate(rows, headers=columns, disable_numparse=True))
     for plugin in report:
         if plugin["problem"]:

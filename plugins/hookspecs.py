@@ -54,6 +54,15 @@ def recording_failed(recording: Recording, copy: Copy, error: BaseException, wil
     """An attempt at a copy failed; `will_retry` says whether another follows by itself. Errors are logged only."""
 
 
+@hookspec
+def recording_missing(call: Call) -> None:
+    """A call that was answered and told to record has ended, and no recording was announced in time. Told once.
+
+    `call["answered_at"]`, `call["completed_at"]` and the other words of `flask recordings missing --json` are in it.
+    The recording may still come late. Errors are logged only.
+    """
+
+
 @hookspec(firstresult=True)
 def answer_call(call: Call) -> list[dict[str, Any]] | None:
     """Another NCCO for this call, or None for the configured flow, which also answers when this raises.

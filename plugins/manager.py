@@ -217,6 +217,10 @@ class Plugins:
         """The first NCCO that a plugin wants for this call, or None: use the configured flow."""
         return cast("list[dict[str, Any]] | None", self._first("answer_call", list, call=call))
 
+    def listens(self, hook: str) -> bool:
+        """Whether any plugin has this hook: what it would be told may cost a look-up."""
+        return bool(getattr(self._manager.hook, hook).get_hookimpls())
+
     def recording_stored(self, recording: Recording, copy: Copy) -> None:
         """Tell every plugin."""
         for _ in self._answers("recording_stored", recording=recording, copy=copy):
@@ -225,6 +229,11 @@ class Plugins:
     def recording_failed(self, recording: Recording, copy: Copy, error: BaseException, will_retry: bool) -> None:
         """Tell every plugin."""
         for _ in self._answers("recording_failed", recording=recording, copy=copy, error=error, will_retry=will_retry):
+            continue
+
+    def recording_missing(self, call: Call) -> None:
+        """Tell every plugin."""
+        for _ in self._answers("recording_missing", call=call):
             continue
 
     def _first(self, hook: str, kind: type, **facts: Any) -> object:

@@ -7,17 +7,36 @@ a copy, once it is wanted, is `recordings.leases`.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, CursorResult, case, func, insert, literal, select, update
+from sqlalchemy import Connection, and_, case, delete, func, insert, literal, select, update
 
 from .database import Database
-from .model import Accepted, Announcement, Call, CallEvent, Delivery, Event, State, Transcription, conversation_key
+from .model import (
+    Accepted,
+    Announcement,
+    Call,
+    CallEvent,
+    CatalogueUnavailable,
+    Delivery,
+    Event,
+    State,
+    Transcription,
+    conversation_key,
+)
 from .tables import call_events, calls, copies, deliveries, recordings, transcriptions
+from .together import Together
 
 log = logging.getLogger(__name__)
+
+
+# Made once: making a statement costs more than running it.
+_NEW_DELIVERIES = insert(deliveries)
+_NEW_DELIVERY = insert(deliveries).returning(deliveries.c.id)
+_NEW_COPIES = insert(copies).returning(*copies.c["id", "recording_id"])
 
 
 def utc_now() -> datetime:
@@ -25,10 +44,20 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class _Arrival(NamedTuple):
+    """What one webhook brings; `kept` as in `Catalogue.accept`."""
+
+    delivery: Delivery
+    events: Sequence[Event]
+    kept: int | None
+
+
 class _Taken(NamedTuple):
+    """What became of one announcement; `wanted`: its recording is to be copied now."""
+
     outcome: str
     recording_id: int
-    copy_ids: list[int]
+    wanted: bool = False
 
 
 class Catalogue:
@@ -50,25 +79,34 @@ class Catalogue:
         self._storages = tuple(storages)
         self._clock = clock
         self._grace = timedelta(seconds=grace)
+        unique = recordings.c["id", "application_id", "recording_uuid"]
+        self._new_recordings = database.insert(recordings).on_conflict_do_nothing().returning(*unique)
+        self._together = Together(self._accept_all, CatalogueUnavailable)
 
-    def accept(self, delivery: Delivery, events: Sequence[Event]) -> Accepted:
-        """Commit the raw delivery and all that it says. Returns the new copies, which wait for dispatch."""
+    def accept(self, delivery: Delivery, events: Sequence[Event], *, kept: int | None = None) -> Accepted:
+        """Commit the raw delivery and all that it says. Returns the new copies, which wait for dispatch.
+
+        `kept` is the row of a delivery that lies here already and is taken in once more: nothing is doubled.
+        """
+        arrival = _Arrival(delivery, events, kept)
+        # Postgres has writers side by side, and would let two such transactions wait for each other's rows.
+        return self._together.do(arrival) if self.database.sqlite else self._accept_all([arrival])[0]
+
+    def _accept_all(self, arrivals: Sequence[_Arrival]) -> list[Accepted]:
+        """One transaction for all that arrive at the same moment: the commit is the dearest part of each."""
         with self.database.write() as connection:
-            taken = [self._take(connection, delivery, event) for event in events if isinstance(event, Announcement)]
-            outcome = taken[0].outcome if taken else "noted"
-            recording_id = taken[0].recording_id if taken else None
-            delivery_id = self._keep_raw(connection, delivery, outcome=outcome, recording_id=recording_id)
-            for event in events:
-                if isinstance(event, CallEvent):
-                    self._note_call_event(connection, delivery, delivery_id, event)
-                elif isinstance(event, Transcription):
-                    _note_transcription(connection, delivery, delivery_id, event)
-        return Accepted(outcome, tuple(copy_id for one in taken for copy_id in one.copy_ids))
+            taken = self._take_all(connection, arrivals)
+            copy_ids = self._want_copies(connection, [one.recording_id for each in taken for one in each if one.wanted])
+            self._keep_all(connection, arrivals, taken)
+        return [
+            Accepted(_outcome(each), tuple(id_ for one in each if one.wanted for id_ in copy_ids[one.recording_id]))
+            for each in taken
+        ]
 
     def keep(self, delivery: Delivery, problem: str) -> None:
         """Commit a delivery that could not be understood, for a person to look at."""
         with self.database.write() as connection:
-            self._keep_raw(connection, delivery, outcome="unreadable", problem=problem)
+            connection.execute(_NEW_DELIVERIES, self._raw(delivery) | {"outcome": "unreadable", "problem": problem})
 
     def note_call(self, call: Call, application_id: str) -> None:
         """Remember what the answer webhook told; without a conversation id nothing could ever be joined to it."""
@@ -83,12 +121,36 @@ class Catalogue:
             "channels": call.channels,
             "region_url": call.region_url,
             "answered_at": self._clock(),
+            "expectation": "expected" if call.records else None,
         }
         with self.database.write() as connection:
             self._upsert_call(connection, application_id, call.conversation_uuid, told, told)
 
-    def _keep_raw(self, connection: Connection, delivery: Delivery, **verdict: Any) -> int:
-        row = {
+    def _keep_all(
+        self, connection: Connection, arrivals: Sequence[_Arrival], taken: Sequence[Sequence[_Taken]]
+    ) -> None:
+        """The raw deliveries, with all that refers to their rows: to most, which announce a recording, nothing does."""
+        plain = []
+        for arrival, each in zip(arrivals, taken, strict=True):
+            verdict = {"outcome": _outcome(each), "recording_id": each[0].recording_id if each else None}
+            others = [event for event in arrival.events if not isinstance(event, Announcement)]
+            if arrival.kept is None and not others:
+                plain.append(self._raw(arrival.delivery) | verdict)
+                continue
+            delivery_id = self._keep_one(connection, arrival, verdict)
+            for event in others:
+                self._note(connection, arrival.delivery, delivery_id, event)
+        if plain:
+            connection.execute(_NEW_DELIVERIES, plain)
+
+    def _keep_one(self, connection: Connection, arrival: _Arrival, verdict: dict[str, Any]) -> int:
+        if arrival.kept is not None:
+            return _begin_again(connection, arrival.kept, arrival.delivery, verdict)
+        row = self._raw(arrival.delivery) | verdict
+        return int(connection.execute(_NEW_DELIVERY, row).scalar_one())
+
+    def _raw(self, delivery: Delivery) -> dict[str, Any]:
+        return {
             "received_at": self._clock(),
             "route": delivery.route,
             "method": delivery.method,
@@ -99,17 +161,39 @@ class Catalogue:
             "signed": delivery.signed,
             "jti": delivery.jti,
         }
-        return _inserted(connection.execute(insert(deliveries), row | verdict))
+
+    def _note(self, connection: Connection, delivery: Delivery, delivery_id: int, event: Event) -> None:
+        if isinstance(event, CallEvent):
+            self._note_call_event(connection, delivery, delivery_id, event)
+        elif isinstance(event, Transcription):
+            self._note_transcription(connection, delivery, delivery_id, event)
 
     # --- Announcements -----------------------------------------------------------------------------------------------
 
-    def _take(self, connection: Connection, delivery: Delivery, event: Announcement) -> _Taken:
-        row = self._recording_row(delivery, event)
-        statement = self.database.insert(recordings).values(row).on_conflict_do_nothing().returning(recordings.c.id)
-        recording_id = connection.execute(statement).scalar()
-        if recording_id is None:
-            return self._take_again(connection, event, row)
-        return _Taken("new", recording_id, self._want_copies(connection, recording_id, event))
+    def _take_all(self, connection: Connection, arrivals: Sequence[_Arrival]) -> list[list[_Taken]]:
+        """What became of the announcements of each arrival, in their order."""
+        announced = [
+            (place, event, self._recording_row(arrival.delivery, event))
+            for place, arrival in enumerate(arrivals)
+            for event in arrival.events
+            if isinstance(event, Announcement)
+        ]
+        new = self._insert_new(connection, [row for _, _, row in announced])
+        taken: list[list[_Taken]] = [[] for _ in arrivals]
+        for place, event, row in announced:
+            recording_id = new.pop(_identity(row), None)
+            if recording_id is None:
+                taken[place].append(self._take_again(connection, event, row))
+            else:
+                taken[place].append(_Taken("new", recording_id, not event.empty))
+        return taken
+
+    def _insert_new(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], int]:
+        """The ids of those that were not there before, by identity; of two alike the first goes in."""
+        if not rows:
+            return {}
+        result = connection.execute(self._new_recordings, rows)
+        return {(row.application_id, row.recording_uuid): row.id for row in result}
 
     def _take_again(self, connection: Connection, event: Announcement, row: dict[str, Any]) -> _Taken:
         there = connection.execute(
@@ -120,11 +204,11 @@ class Catalogue:
         if there.empty and not event.empty and there.conversation_key == row["conversation_key"]:
             # The first announcement had nothing to fetch, so nothing of it can be overwritten.
             connection.execute(update(recordings).where(recordings.c.id == there.id).values(row))
-            return _Taken("new", there.id, self._want_copies(connection, there.id, event))
+            return _Taken("new", there.id, True)
         if (there.recording_url, there.conversation_key) == (row["recording_url"], row["conversation_key"]):
-            return _Taken("repeat", there.id, [])
+            return _Taken("repeat", there.id)
         log.warning("Recording %s was announced again with other particulars; the first stand.", event.recording_uuid)
-        return _Taken("conflict", there.id, [])
+        return _Taken("conflict", there.id)
 
     def _recording_row(self, delivery: Delivery, event: Announcement) -> dict[str, Any]:
         return {
@@ -145,14 +229,34 @@ class Catalogue:
             "empty": event.empty,
         }
 
-    def _want_copies(self, connection: Connection, recording_id: int, event: Announcement) -> list[int]:
-        if event.empty:
-            return []
+    def _want_copies(self, connection: Connection, recording_ids: Sequence[int]) -> dict[int, list[int]]:
+        """A copy of each of these in each storage; their ids by recording."""
         now = self._clock()
-        wanted = {"recording_id": recording_id, "state": State.PENDING.value, "attempts": 0}
-        times = {"held_until": now, "due_at": now + self._grace}
-        rows = [wanted | times | {"storage": storage} for storage in self._storages]
-        return [_inserted(connection.execute(insert(copies), row)) for row in rows]
+        wanted = {"state": State.PENDING.value, "attempts": 0, "held_until": now, "due_at": now + self._grace}
+        rows = [
+            wanted | {"recording_id": recording_id, "storage": storage}
+            for recording_id in recording_ids
+            for storage in self._storages
+        ]
+        made: dict[int, list[int]] = defaultdict(list)
+        for row in connection.execute(_NEW_COPIES, rows) if rows else ():
+            made[row.recording_id].append(row.id)
+        return made
+
+    def _note_transcription(
+        self, connection: Connection, delivery: Delivery, delivery_id: int, event: Transcription
+    ) -> None:
+        row = {
+            "delivery_id": delivery_id,
+            "received_at": self._clock(),
+            "application_id": delivery.application_id,
+            "recording_uuid": event.recording_uuid,
+            "conversation_uuid": event.conversation_uuid,
+            "status": event.status,
+            "url": event.url,
+            "error": event.error,
+        }
+        connection.execute(insert(transcriptions), row)
 
     # --- Calls -------------------------------------------------------------------------------------------------------
 
@@ -160,6 +264,7 @@ class Catalogue:
         for conversation in event.conversation_uuids:
             row = {
                 "delivery_id": delivery_id,
+                "received_at": self._clock(),
                 "conversation_key": conversation_key(conversation),
                 "leg_uuid": event.leg_uuid,
                 "kind": event.kind,
@@ -206,21 +311,20 @@ class Catalogue:
             connection.execute(statement.on_conflict_do_nothing())
 
 
-def _inserted(result: CursorResult[Any]) -> int:
-    key = result.inserted_primary_key
-    if key is None:
-        raise RuntimeError("The database gave no key for a row that it inserted.")
-    return int(key[0])
+def _outcome(taken: Sequence[_Taken]) -> str:
+    return taken[0].outcome if taken else "noted"
 
 
-def _note_transcription(connection: Connection, delivery: Delivery, delivery_id: int, event: Transcription) -> None:
-    row = {
-        "delivery_id": delivery_id,
-        "application_id": delivery.application_id,
-        "recording_uuid": event.recording_uuid,
-        "conversation_uuid": event.conversation_uuid,
-        "status": event.status,
-        "url": event.url,
-        "error": event.error,
-    }
-    connection.execute(insert(transcriptions), row)
+def _identity(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["application_id"], row["recording_uuid"]
+
+
+def _begin_again(connection: Connection, kept: int, delivery: Delivery, verdict: Mapping[str, Any]) -> int:
+    """Forget what this delivery told before. Its first verdict stands, unless that was that it could not be used."""
+    for table in (call_events, transcriptions):
+        connection.execute(delete(table).where(table.c.delivery_id == kept))
+    unused = and_(deliveries.c.id == kept, deliveries.c.outcome.in_(("refused", "unreadable")))
+    words = {"application_id": delivery.application_id, "signed": delivery.signed, "jti": delivery.jti}
+    mended = {**words, **verdict, "problem": None, "token": None}
+    connection.execute(update(deliveries).where(unused).values(mended))
+    return kept

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return float(value.strip()[:9])
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one beyond the calendar
         return None
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
 
@@ -104,7 +105,7 @@ class RetryPolicy:
 
     def decide(self, error: BaseException, attempts: int, recording: Recording, now: datetime) -> Decision:
         """What follows this error at this attempt. Exceptions of strangers speak by `retryable` and `blocked`."""
-        reason = str(error) if isinstance(error, Exception) and str(error) else repr(error)
+        reason = _said(error)
         if not hasattr(error, "retryable"):
             reason = f"{type(error).__name__}: {reason}"
         if getattr(error, "blocked", False):
@@ -117,7 +118,9 @@ class RetryPolicy:
 
     def _wait(self, error: BaseException, attempts: int) -> float:
         asked = getattr(error, "retry_after", None)
-        return self.backoff(attempts) if asked is None else min(max(float(asked), 1.0), self.most)
+        if not isinstance(asked, (int, float)) or math.isnan(asked):  # a stranger may have said anything
+            return self.backoff(attempts)
+        return min(max(float(asked), 1.0), self.most)
 
     def _last_words(self, error: BaseException, decision: Decision, recording: Recording, now: datetime) -> Decision:
         then = now + timedelta(seconds=decision.delay)
@@ -130,3 +133,10 @@ class RetryPolicy:
             days = round(self.missing / 86400)
             return Decision(State.FAILED, 0, f"{decision.reason} It has been so for {days} days.")
         return decision
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error) or repr(error)
+    except Exception:  # a stranger's exception may fail even at this
+        return type(error).__name__

@@ -6,7 +6,6 @@ The private key leaves this module in no form but a signature.
 from __future__ import annotations
 
 import base64
-import binascii
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -68,8 +67,9 @@ def load_private_key(text: str) -> RSAPrivateKey:
 
     Raises `ValueError`, which says what to write and never quotes what was read.
     """
+    pem = _pem(text)
     try:
-        key = load_pem_private_key(_pem(text).encode("ascii"), password=None)
+        key = load_pem_private_key(pem.encode("ascii"), password=None)
     except (ValueError, TypeError) as error:  # TypeError: the key is encrypted
         reason = "it is encrypted" if isinstance(error, TypeError) else "it is not a whole PEM private key"
         raise ValueError(f"{reason}: {_ACCEPTED}") from None
@@ -90,7 +90,7 @@ def _pem(text: str) -> str:
 
 def _unfolded(text: str) -> str:
     """Give a PEM its line ends back where a form or a shell turned them into spaces."""
-    if "\n" in text:
+    if "\n" in text or text.count("-----") < 4:
         return text
     head, body, foot = text.split("-----")[1:4]
     return f"-----{head}-----\n" + "\n".join(body.split()) + f"\n-----{foot}-----\n"
@@ -99,13 +99,12 @@ def _unfolded(text: str) -> str:
 def _from_base64(text: str) -> str:
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode("ascii").strip()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or of no text
         return ""
 
 
 def _from_file(text: str) -> str:
-    path = Path(text).expanduser()
     try:
-        return path.read_text("ascii")
-    except (OSError, ValueError):
+        return Path(text).expanduser().read_text("ascii")
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: nobody's home
         raise ValueError(f"there is no such file, and it is no key either: {_ACCEPTED}") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,13 @@ log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x7461_7065  # "tape": any number that nobody else on this Postgres locks
 
-# Below the 10 s after which Vonage gives up on an event webhook, so that it hears our 503.
-_WAIT_SECONDS = 5
+# An event webhook may wait twice, for its turn and for the database: less than the 10 s after which Vonage gives up, so
+# that it hears our 503. https://api.support.vonage.com/hc/en-us/articles/17498678806044
+_WAIT_SECONDS = 4
+
+# Connections to Postgres that one process may hold, beside one for a queue in the same database. Transactions are
+# short, so a few serve all threads; Heroku's small plans give 20 in all.
+_POOL, _POOL_MORE = 2, 2
 
 
 class Database:
@@ -41,8 +46,7 @@ class Database:
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.sqlite else _postgres_engine(url)
-        # SQLite lets writers collide and sleep; within a process they queue here instead.
-        self._turn: AbstractContextManager[Any] = threading.Lock() if self.sqlite else nullcontext()
+        self._writing = threading.Lock() if self.sqlite else None
         self._ready = False
         self._preparing = threading.Lock()
 
@@ -51,7 +55,7 @@ class Database:
         """A transaction that is committed, durably, when the block ends. Raises `CatalogueUnavailable`."""
         with _translated():
             self._prepare()
-            with self._turn, self.engine.begin() as connection:
+            with self._turn(), self.engine.begin() as connection:
                 yield connection
 
     @contextmanager
@@ -68,7 +72,7 @@ class Database:
 
     def migrate(self) -> tuple[str | None, str]:
         """Bring the schema up to date. Returns the revision before (None: an empty database) and after."""
-        with _translated(), self._turn, self.engine.begin() as connection:
+        with _translated(), self._turn(), self._opened() as connection:
             if not self.sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             before = _revision(connection)
@@ -84,17 +88,40 @@ class Database:
         """Close every connection; the next use opens new ones."""
         self.engine.dispose()
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """SQLite lets writers collide and sleep; within a process they queue here instead, and not for ever."""
+        if self._writing is None:
+            yield
+        elif not self._writing.acquire(timeout=_WAIT_SECONDS):
+            raise CatalogueUnavailable(f"The database was busy for {_WAIT_SECONDS} s.")
+        else:
+            try:
+                yield
+            finally:
+                self._writing.release()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Connection]:
+        if self.sqlite:
+            Path(self.url.database or ".").parent.mkdir(parents=True, exist_ok=True)
+        with self.engine.begin() as connection:
+            yield connection
+
     def _prepare(self) -> None:
         if self._ready:
             return
-        with self._preparing:
+        if not self._preparing.acquire(timeout=_WAIT_SECONDS):
+            raise CatalogueUnavailable(f"The database could not be prepared within {_WAIT_SECONDS} s.")
+        try:
             if not self._ready:
                 self.migrate()
                 self._ready = True
+        finally:
+            self._preparing.release()
 
 
 def _sqlite_engine(url: str) -> Engine:
-    Path(make_url(url).database or ".").parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False}, pool_size=32)
 
     @event.listens_for(engine, "connect")
@@ -113,7 +140,12 @@ def _sqlite_engine(url: str) -> Engine:
 
 def _postgres_engine(url: str) -> Engine:
     return create_engine(
-        url, pool_pre_ping=True, pool_size=4, max_overflow=4, pool_timeout=_WAIT_SECONDS, connect_args=_POSTGRES_OPTIONS
+        url,
+        pool_pre_ping=True,
+        pool_size=_POOL,
+        max_overflow=_POOL_MORE,
+        pool_timeout=_WAIT_SECONDS,
+        connect_args=_POSTGRES_OPTIONS,
     )
 
 
@@ -130,22 +162,24 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeout, OSError) as error:
-        if isinstance(error, DBAPIError) and not isinstance(error.orig, _unavailable(error)):
+        if isinstance(error, DBAPIError) and not _unavailable(error.orig):
             raise
         reason = getattr(error, "orig", None) or error
         raise CatalogueUnavailable(f"The database cannot be used right now: {str(reason).strip()}") from error
 
 
-def _unavailable(error: DBAPIError) -> tuple[type[BaseException], ...]:
+def _unavailable(error: BaseException | None) -> bool:
     """Operational errors (locked, full, gone) are the database's; data and programming errors are ours."""
-    module = error.orig.__class__.__module__.split(".")[0]
-    if module == "sqlite3":
+    if type(error).__module__.split(".")[0] == "sqlite3":
         import sqlite3
 
-        return (sqlite3.OperationalError,)
+        # The bare class is what SQLite raises for a damaged file, and for one that is no database at all.
+        return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
     import psycopg
 
-    return (psycopg.OperationalError, psycopg.InterfaceError)
+    # Read-only: a connection to what was the primary before a failover.
+    passing = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+    return isinstance(error, passing)
 
 
 def _revision(connection: Connection) -> str | None:

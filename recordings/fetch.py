@@ -7,11 +7,12 @@ What an HTTP status means for the copy stands in `recordings.causes`.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -78,6 +79,16 @@ class Fetcher:
                 return self._audio(response, announced, stopped)
             url = _target(response, url)
         raise SourceUnavailable(f"Vonage redirected more than {_MAX_REDIRECTS} times; the last was to {_host(url)}.")
+
+    def document(self, url: str, most: int = 4 << 20) -> Any:
+        """A JSON document of at most so many bytes, under the same rule. Raises a `SourceError`; follows nowhere."""
+        with self._get(url) as response:
+            if response.status_code != 200:
+                raise refusal(response.status_code, response.headers, self._clock())
+            try:
+                return json.loads(response.raw.read(most + 1, decode_content=False))
+            except (HTTPError, OSError, ValueError, RecursionError) as error:  # what is longer is cut, so no JSON
+                raise SourceUnavailable(f"{_host(url)} sent no JSON document: {_short(error)}") from error
 
     def _get(self, url: str) -> requests.Response:
         if not self._rule.allows(url):
@@ -179,6 +190,8 @@ class HttpAudio:
                 self._end()
             pieces.append(piece)
             missing -= len(piece)
+            # All that was promised is here: a store that reads just so many bytes need not ask for more.
+            self.complete = self.complete or self._from_network == self.size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _piece(self, most: int) -> bytes:
@@ -226,8 +239,26 @@ class HttpAudio:
         self.close()
 
 
+class _Session(requests.Session):
+    """Asks the environment for proxies and certificates once for each host.
+
+    requests does so for each request, which then takes a fifth of its time. What it asks for is always the same here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: dict[str, Any] = {}
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """What it found for this host, at the first request to it."""
+        host = "/".join(str(url).split("/", 3)[:3])
+        if host not in self._found:
+            self._found[host] = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return dict(self._found[host])
+
+
 def _session(connections: int) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -263,4 +294,7 @@ def _host(url: str) -> str:
 
 
 def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+    """The reason inside, where there is one: what urllib3 wraps around it quotes the whole URL."""
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    cause = cause if isinstance(cause, Exception) else error
+    return f"{type(cause).__name__}: {cause}"[:300]

@@ -39,7 +39,7 @@ class Heartbeat:
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
         self._held: dict[str, Held] = {}
-        self._guard = threading.Lock()
+        self._guard = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -55,19 +55,27 @@ class Heartbeat:
         finally:
             with self._guard:
                 self._held.pop(claim.token, None)
+                self._guard.notify_all()
 
-    def release_all(self) -> int:
-        """Give every lease back and tell its work to stop; for shutdown. Returns how many there were."""
+    def release_all(self, patience: float = 2) -> list[int]:
+        """Tell all work to stop, then give the leases back; for shutdown. Returns the copies that others may take.
+
+        The work gets `patience` seconds to hear it, so that two rarely work on one copy.
+        """
         self._closed.set()
         with self._guard:
             held = list(self._held.values())
-        for one in held:
-            one.let_go()
-            try:
-                self._leases.give_back(one.claim)
-            except CatalogueUnavailable as error:
-                log.warning("A lease could not be given back and will run out by itself. %s", error)
-        return len(held)
+            for one in held:
+                one.let_go()
+            self._guard.wait_for(lambda: not self._held, patience)
+        return [one.claim.copy_id for one in held if self._gave_back(one.claim)]
+
+    def _gave_back(self, claim: Claim) -> bool:
+        try:
+            return self._leases.give_back(claim)
+        except CatalogueUnavailable as error:
+            log.warning("A lease could not be given back and will run out by itself. %s", error)
+            return False
 
     def beat(self) -> None:
         """Renew once. The thread calls this; tests may."""

@@ -44,7 +44,7 @@ class HostRule:
         if parts is None or parts.hostname is None:
             return False
         host = parts.hostname.lower().rstrip(".")
-        port = parts.port or _PORTS.get(parts.scheme, 0)
+        port = _port(parts)
         if (parts.scheme, host, port) in self.origins:
             return True
         return parts.scheme == "https" and port == _PORTS["https"] and any(_within(host, d) for d in self.domains)
@@ -72,4 +72,9 @@ def _origin(entry: str) -> tuple[str, str, int]:
     parts = _split(entry)
     if parts is None or parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError(f"{entry!r} is no origin: write scheme, host and port only, such as http://127.0.0.1:4010")
-    return parts.scheme, parts.hostname.lower().rstrip("."), parts.port or _PORTS[parts.scheme]
+    return parts.scheme, parts.hostname.lower().rstrip("."), _port(parts)
+
+
+def _port(parts: SplitResult) -> int:
+    """As written; port 0 is a port, and nobody's."""
+    return _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port

@@ -1,64 +1,43 @@
 """The job engine: hands ids of copies to worker threads, and sweeps up what no message speaks for.
 
-Huey carries the ids. By itself it loses the jobs of a worker that dies, so it only ever says "look at copy X now": what
-is to be done, and by whom, stands in the catalogue. Losing the whole queue loses nothing.
+The queue (`queues`) loses the jobs of a worker that dies, so it only ever says "look at copy X now": what is to be
+done, and by whom, stands in the catalogue. Losing the whole queue loses nothing, and nobody who announces a recording
+waits for it.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from huey import Huey, RedisHuey, SqliteHuey
-from huey.api import PostgresHuey
-from huey.consumer import Consumer
-from huey.registry import Message
-from huey.serializer import Serializer
-from sqlalchemy import make_url
+from huey import Huey
 
 from .causes import RetryPolicy
 from .heartbeat import Heartbeat
 from .leases import Leases
 from .model import CatalogueUnavailable
+from .queues import HintConsumer
 
 log = logging.getLogger(__name__)
 
-_NAME = "tapekeeper"
 _TASK = "archive"
-_POLL_SECONDS = 1.0  # Huey's own default waits up to 10 s between two looks at an idle SQLite queue
-_OUTAGE_SECONDS = 5.0  # after a failed dispatch, the sweep alone looks after new copies for so long
+_OUTAGE_SECONDS = 5.0  # between two tries to use a queue that is away
+_DATABASE_SECONDS = 2.0  # between two tries of a worker thread whose database is away
+_COMPLAINT_SECONDS = 60.0  # the queue's troubles are logged so often, not once for each thread and second
+_HEARING_SECONDS = 2.0  # that work gets to hear that it must stop
 _SWEEP_SOON, _SWEEP_IDLE = 5.0, 15.0
 
-
-class JsonSerializer(Serializer):  # type: ignore[misc]  # huey has no types
-    """Messages as JSON. Huey's own pickles run what they hold: whoever can write to the queue could run code here."""
-
-    def _serialize(self, data: Message) -> bytes:
-        return json.dumps(list(data)).encode()
-
-    def _deserialize(self, data: bytes) -> Message:
-        return Message(*json.loads(data))
-
-
-def make_queue(url: str) -> Huey:
-    """The queue at sqlite:///path, redis://… or postgresql+psycopg://…. May connect, and raise as its driver does."""
-    options = {"results": False, "serializer": JsonSerializer()}
-    if url.startswith("redis"):
-        # The reading socket waits a second for a message, so its time-out must be longer than that.
-        return RedisHuey(_NAME, url=url, socket_connect_timeout=0.5, socket_timeout=5, **options)
-    if url.startswith("sqlite"):
-        path = Path(make_url(url).database or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The queue holds hints only, so it need not survive a power cut: no fsync.
-        return SqliteHuey(_NAME, filename=str(path), fsync=False, **options)
-    return PostgresHuey(_NAME, dsn=url.replace("+psycopg", "", 1), **options)
+# A sweep adds no more to a queue that holds so many messages: it is worked on, and must not grow by repetition.
+_BACKLOG, _SWEEP_MOST = 1000, 500
+_GATHER_SECONDS = 0.02  # a burst is handed over as one: waking up for each hint would slow the webhooks down
+_HINTS = 1000  # waiting to be handed to the queue; further ones are the sweep's
 
 
 class Engine:
@@ -77,6 +56,7 @@ class Engine:
         *,
         threads: int = 8,
         ticks: Callable[[], float] = time.monotonic,
+        upkeep: Callable[[], None] = lambda: None,
     ) -> None:
         self._make_queue = queue
         self._archive = archive
@@ -85,26 +65,32 @@ class Engine:
         self._policy = policy
         self._threads = threads
         self._ticks = ticks
+        self._upkeep = upkeep
         self._guard = threading.Lock()
         self._task: Any = None
         self._huey: Huey | None = None
-        self._quiet_until = 0.0
-        self._consumer: _Consumer | None = None
-        self._running: list[threading.Thread] = []
+        self._hints: deque[int] = deque(maxlen=_HINTS)
+        self._hinted = threading.Condition()
+        self._hinting: threading.Thread | None = None
+        self._complained: float | None = None
+        self._consumer: HintConsumer | None = None
         self.stopping = threading.Event()
 
-    def dispatch(self, copy_id: int) -> None:
-        """Say "look at this copy now". Raises what the queue's driver raises; the copy itself is safe either way.
+    def announce(self, copy_id: int) -> None:
+        """Say "look at this copy soon", for a webhook: it never waits for the queue and never raises.
 
-        While the queue is known to be away this does nothing, so that a webhook does not wait for it again.
+        While the queue is away nothing is handed to it; the sweep finds the copy all the same.
         """
-        if self._ticks() < self._quiet_until:
-            return
-        try:
-            self._connected()(copy_id)
-        except Exception:
-            self._quiet_until = self._ticks() + _OUTAGE_SECONDS
-            raise
+        with self._hinted:
+            if not self._hints:
+                self._hinted.notify()
+            self._hints.append(copy_id)
+            if self._hinting is None:
+                self._hinting = self._thread("tapekeeper-hints", self._hint_on)
+
+    def dispatch(self, copy_id: int) -> None:
+        """Say "look at this copy now". Raises what the queue's driver raises; the copy itself is safe either way."""
+        self._connected()(copy_id)
 
     def start(self) -> None:
         """Start the worker threads and the sweep, and return. Waits for a queue that is away, in the background."""
@@ -116,22 +102,39 @@ class Engine:
         self._thread("tapekeeper-embedded", lambda: self._start_when_locked(lock))
 
     def stop(self, timeout: float = 20) -> None:
-        """Let running copies finish for `timeout` seconds, then give the rest back to others. May be repeated."""
+        """Let running copies finish, then give the rest back to others: `timeout` seconds in all. May be repeated."""
+        hearing = min(_HEARING_SECONDS, timeout)
         self.stopping.set()
+        self._finish_hints()
         if self._consumer is not None and self._consumer.started.wait(1):
-            self._consumer.shutdown_timeout = timeout
+            self._consumer.shutdown_timeout = timeout - hearing
             self._consumer.stop(graceful=True)
-        given_back = self._heartbeat.release_all()
+        given_back = self._heartbeat.release_all(hearing)
         if given_back:
-            log.warning("Stopped with %d copies unfinished; another worker may take them at once.", given_back)
+            log.warning("Stopped with %d copies unfinished; another worker takes them over.", len(given_back))
+        for copy_id in given_back:
+            if not self._handed_over(copy_id):
+                break  # they are due, so a sweep finds them
 
     def sweep(self) -> int:
-        """Dispatch every copy whose time has come. Returns how many."""
+        """Dispatch every copy whose time has come. Returns how many; a queue that is away gets none, later."""
         self._leases.expire(self._policy.backoff)
-        due = self._leases.due()
-        for copy_id in due:
-            self.dispatch(copy_id)
+        room = self._room()
+        due = self._leases.due(limit=room) if room > 0 else []
+        for place, copy_id in enumerate(due):
+            if not self._handed_over(copy_id):
+                self._leases.postpone(due[place:], _OUTAGE_SECONDS)
+                return place
         return len(due)
+
+    def _room(self) -> int:
+        try:
+            self._connected()
+            assert self._huey is not None  # noqa: S101 - _connected made it
+            return min(_SWEEP_MOST, _BACKLOG - int(self._huey.pending_count()))
+        except Exception as error:  # whatever the queue's driver raises
+            self._complain(error)
+            return 0
 
     def _connected(self) -> Any:
         with self._guard:
@@ -142,44 +145,84 @@ class Engine:
             return self._task
 
     def _look_at(self, copy_id: int) -> None:
-        try:
-            self._archive(copy_id)
-        except CatalogueUnavailable as error:
-            log.warning("Copy %d waits for the next sweep. %s", copy_id, error)
+        while not self.stopping.is_set():
+            try:
+                self._archive(copy_id)
+                return
+            except CatalogueUnavailable as error:
+                # Waiting here, not for a sweep: else a short outage would empty the queue for nothing.
+                log.warning("Copy %d waits for the database. %s", copy_id, error)
+                self.stopping.wait(_DATABASE_SECONDS)
 
-    def _thread(self, name: str, run: Callable[[], None]) -> None:
+    def _thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=run, name=name, daemon=True)
-        self._running.append(thread)
         thread.start()
+        return thread
+
+    def _complain(self, error: Exception) -> None:
+        now = self._ticks()
+        if self._complained is None or now - self._complained > _COMPLAINT_SECONDS:
+            self._complained = now
+            log.warning(
+                "The queue cannot be used; it is tried again by itself, and nothing is lost. Check QUEUE_URL and its "
+                "server. %s: %s",
+                type(error).__name__,
+                error,
+            )
+
+    # --- What the threads do -----------------------------------------------------------------------------------------
+
+    def _hint_on(self) -> None:
+        while True:
+            with self._hinted:
+                idle = not self._hints
+                self._hinted.wait_for(lambda: self._hints or self.stopping.is_set())
+                if not self._hints:
+                    return
+            if idle:
+                self.stopping.wait(_GATHER_SECONDS)
+            copy_id = self._hints.popleft()
+            # Twice, because the first may only find that old connections are dead.
+            if not self._handed_over(copy_id) and not self._handed_over(copy_id):
+                self._hints.clear()  # each would wait for the same server; the sweep has them
+
+    def _handed_over(self, copy_id: int) -> bool:
+        try:
+            self.dispatch(copy_id)
+        except Exception as error:  # whatever the queue's driver raises
+            self._complain(error)
+            return False
+        return True
+
+    def _finish_hints(self) -> None:
+        with self._hinted:
+            self._hinted.notify()
+        if self._hinting is not None:
+            self._hinting.join(1)
 
     def _consume(self) -> None:
         while not self.stopping.is_set():
             try:
                 self._connected()
-                assert self._huey is not None  # noqa: S101 - _connected made it
-                self._consumer = _Consumer(
-                    self._huey,
-                    workers=self._threads,
-                    periodic=False,
-                    max_delay=_POLL_SECONDS,
-                    scheduler_interval=60,
-                )
+                self._consumer = HintConsumer(self._huey, self._threads, self._complain)
                 self._consumer.run()
                 return
-            except Exception:
-                log.exception("The queue cannot be used; trying again in %.0f s. Nothing is lost.", _OUTAGE_SECONDS)
+            except Exception as error:  # whatever the queue's driver raises
+                self._complain(error)
                 self.stopping.wait(_OUTAGE_SECONDS)
 
     def _sweep_on(self) -> None:
+        soon = min(_SWEEP_SOON, self._leases.lease)
         woken = False
         while not self.stopping.is_set():
-            wait = _SWEEP_SOON
+            wait = soon
             try:
                 if not woken:
                     self._leases.wake()
                     woken = True
                 self.sweep()
-                wait = _SWEEP_SOON if self._leases.due_within(_SWEEP_IDLE) else _SWEEP_IDLE
+                self._upkeep()
+                wait = soon if self._leases.due_within(_SWEEP_IDLE) else _SWEEP_IDLE
             except CatalogueUnavailable as error:
                 log.warning("The sweep waits. %s", error)
             except Exception:
@@ -198,18 +241,3 @@ class Engine:
             except BlockingIOError:
                 self.stopping.wait(1)
         os.close(handle)
-
-
-class _Consumer(Consumer):  # type: ignore[misc]  # huey has no types
-    """Huey's consumer inside somebody else's process: gunicorn, or our own command, owns the signals."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.started = threading.Event()
-
-    def start(self) -> None:
-        super().start()
-        self.started.set()
-
-    def _set_signal_handlers(self) -> None:
-        """Only a main thread may set them, and here it has its own."""

@@ -91,6 +91,11 @@ class KeyTemplate:
     def __repr__(self) -> str:
         return f"KeyTemplate({self.template!r})"
 
+    @property
+    def steady(self) -> bool:
+        """Whether a recording's key never changes: no field of it comes from the call, which may be told later."""
+        return all(piece.field in ("", "ext", *IDS, *TIMES) for piece in self._pieces)
+
     def render(self, recording: Recording, ext: str) -> str:
         """The key of this recording: always legal, always the same, with room for `.json` behind it.
 

@@ -9,23 +9,41 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, func, select, update
 
 from .catalogue import utc_now
 from .database import Database
 from .listing import by_id
-from .model import LeaseLost, PutResult, Recording, State
+from .model import CatalogueUnavailable, LeaseLost, PutResult, Recording, State
 from .tables import copies, recordings
+from .together import Together
 
 log = logging.getLogger(__name__)
 
+_Step = Callable[[Connection], Any]
+
 _LIVE = (State.PENDING.value, State.WAITING.value, State.BLOCKED.value, State.FETCHING.value)
-_REDISPATCH = timedelta(minutes=5)
+_REDISPATCH_SECONDS = 300.0
+
+# Made once: making a statement costs more than running it.
+_CLAIM = (
+    update(copies)
+    .where(copies.c.id == bindparam("wanted"), copies.c.state.in_(_LIVE), copies.c.held_until <= bindparam("now"))
+    .values(
+        state=State.FETCHING.value,
+        token=bindparam("new_token"),
+        held_until=bindparam("until"),
+        due_at=bindparam("until"),
+        attempts=copies.c.attempts + 1,
+    )
+    .returning(*copies.c["recording_id", "storage", "attempts", "key"])
+)
 
 # A copy whose workers died this often without a word waits like one that failed: it may be what kills them.
 _DEATHS_TOLERATED = 3
@@ -33,13 +51,14 @@ _DEATHS_TOLERATED = 3
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one copy until the lease ends. `attempts` counts this one."""
+    """The right to work on one copy until the lease ends. `attempts` counts this one; `key` is one pinned before."""
 
     copy_id: int
     token: str
     storage: str
     attempts: int
     recording: Recording
+    key: str | None = None
 
 
 class Leases:
@@ -55,29 +74,37 @@ class Leases:
     ) -> None:
         self.database = database
         self.lease = lease
+        self._redispatch = timedelta(seconds=min(_REDISPATCH_SECONDS, 5 * lease))
         self._clock = clock
         self._new_token = new_token
+        self._together = Together(self._commit_all, CatalogueUnavailable)
 
     def claim(self, copy_id: int) -> Claim | None:
         """Take the copy, or None: done, held by another, or its time has not come."""
-        now, token = self._clock(), self._new_token()
+        token = self._new_token()
+        claimed: Claim | None = self._commit(lambda connection: self._take(connection, copy_id, token))
+        return claimed
+
+    def _take(self, connection: Connection, copy_id: int, token: str) -> Claim | None:
+        now = self._clock()  # not earlier: waiting for a busy database must not eat up the lease
         until = now + timedelta(seconds=self.lease)
-        free = and_(copies.c.id == copy_id, copies.c.state.in_(_LIVE), copies.c.held_until <= now)
-        taken = {"state": State.FETCHING.value, "token": token, "held_until": until, "due_at": until}
-        statement = update(copies).where(free).values(taken | {"attempts": copies.c.attempts + 1})
-        with self.database.write() as connection:
-            row = connection.execute(statement.returning(*copies.c["recording_id", "storage", "attempts"])).first()
-            if row is None:
-                return None
-            return Claim(copy_id, token, row.storage, row.attempts, by_id(connection, row.recording_id))
+        told = {"wanted": copy_id, "now": now, "new_token": token, "until": until}
+        row = connection.execute(_CLAIM, told).first()
+        if row is None:
+            return None
+        return Claim(copy_id, token, row.storage, row.attempts, by_id(connection, row.recording_id), row.key)
 
     def renew(self, tokens: Collection[str]) -> set[str]:
         """Hold on to these claims for another lease; returns those that are still ours."""
-        until = self._clock() + timedelta(seconds=self.lease)
         mine = and_(copies.c.token.in_(tokens), copies.c.state == State.FETCHING.value)
-        statement = update(copies).where(mine).values(held_until=until, due_at=until).returning(copies.c.token)
         with self.database.write() as connection:
+            until = self._clock() + timedelta(seconds=self.lease)
+            statement = update(copies).where(mine).values(held_until=until, due_at=until).returning(copies.c.token)
             return {row.token for row in connection.execute(statement)}
+
+    def pin(self, claim: Claim, key: str) -> None:
+        """Fix the key for this and every later attempt. Raises `LeaseLost`."""
+        self._finish(claim, state=State.FETCHING, token=claim.token, key=key)
 
     def stored(self, claim: Claim, *, key: str, content_type: str, result: PutResult) -> None:
         """The copy is there, by the store's own word. Raises `LeaseLost` when another worker holds it now."""
@@ -102,12 +129,14 @@ class Leases:
         """No further attempt by itself. Raises `LeaseLost`."""
         self._finish(claim, state=State.FAILED, error=error)
 
-    def give_back(self, claim: Claim) -> None:
-        """Let another worker have it at once: this one is stopping. The attempt does not count."""
+    def give_back(self, claim: Claim) -> bool:
+        """Let another worker have it at once: this one is stopping. The attempt does not count.
+
+        False when it was not ours any more: done, or taken over.
+        """
         now = self._clock()
-        self._finish(
-            claim, state=State.PENDING, held_until=now, due_at=now, attempts=copies.c.attempts - 1, missing_ok=True
-        )
+        # The attempt was the last one: nobody claims what is ours.
+        return self._wrote(claim, State.PENDING, held_until=now, due_at=now, attempts=claim.attempts - 1)
 
     def retry(self, recording_uuid: str) -> list[int]:
         """Make every copy of the recording that is not stored, nor in work, due now. Returns their ids."""
@@ -122,14 +151,22 @@ class Leases:
             return [row.id for row in rows]
 
     def due(self, *, limit: int = 500) -> list[int]:
-        """The copies to dispatch now. Each is given out once in five minutes, whoever asks."""
+        """The copies to dispatch now. Each is given out once in five minutes (or leases), whoever asks."""
         now = self._clock()
         late = select(copies.c.id).where(and_(copies.c.state.in_(_LIVE), copies.c.due_at <= now))
-        chosen = late.order_by(copies.c.due_at).limit(limit)
+        # Two workers that sweep at once take different rows, and neither waits for the other. SQLite ignores it.
+        chosen = late.order_by(copies.c.due_at).limit(limit).with_for_update(skip_locked=True)
         statement = update(copies).where(and_(copies.c.id.in_(chosen), copies.c.due_at <= now))
         with self.database.write() as connection:
-            rows = connection.execute(statement.values(due_at=now + _REDISPATCH).returning(copies.c.id))
+            rows = connection.execute(statement.values(due_at=now + self._redispatch).returning(copies.c.id))
             return [row.id for row in rows]
+
+    def postpone(self, copy_ids: Collection[int], seconds: float) -> None:
+        """These could not be dispatched: they are due again so soon."""
+        then = self._clock() + timedelta(seconds=seconds)
+        waiting = and_(copies.c.id.in_(copy_ids), copies.c.state.in_(_LIVE), copies.c.due_at > then)
+        with self.database.write() as connection:
+            connection.execute(update(copies).where(waiting).values(due_at=then))
 
     def expire(self, delay: Callable[[int], float]) -> int:
         """Let copies that keep killing their worker wait; `delay` gives the seconds by the number of attempts.
@@ -150,13 +187,13 @@ class Leases:
         return len(rows)
 
     def wake(self) -> None:
-        """At a worker's start: copies that wait for a dispatch or for a mend are due at once.
+        """At a worker's start: copies that nobody holds, and those that wait for a mend, are due at once.
 
         A restart is how most configuration faults end, and the queue may have lost what it was told.
         """
         now = self._clock()
         blocked = copies.c.state == State.BLOCKED.value
-        unclaimed = and_(copies.c.state == State.PENDING.value, copies.c.held_until <= now)
+        unclaimed = and_(copies.c.state.in_(_LIVE), copies.c.held_until <= now)
         with self.database.write() as connection:
             connection.execute(update(copies).where(blocked).values(held_until=now, due_at=now))
             connection.execute(update(copies).where(unclaimed).values(due_at=now))
@@ -168,9 +205,43 @@ class Leases:
         with self.database.read() as connection:
             return connection.execute(query).first() is not None
 
-    def _finish(self, claim: Claim, *, state: State, missing_ok: bool = False, **values: Any) -> None:
-        mine = and_(copies.c.id == claim.copy_id, copies.c.token == claim.token)
-        statement = update(copies).where(mine).values(state=state.value, token=None, **values)
+    def overdue(self) -> tuple[int, float]:
+        """How many copies anybody could claim now, and for how many seconds the oldest of them has been waiting."""
+        now = self._clock()
+        free = and_(copies.c.state.in_(_LIVE), copies.c.held_until <= now)
+        # The oldest by a row, not by min(): that would come back without the column's type, as text from SQLite.
+        oldest = select(copies.c.held_until).where(free).order_by(copies.c.held_until).limit(1)
+        with self.database.read() as connection:
+            count = connection.execute(select(func.count()).select_from(copies).where(free)).scalar_one()
+            since = connection.execute(oldest).scalar()
+        return count, (now - since).total_seconds() if since else 0.0
+
+    def _finish(self, claim: Claim, *, state: State, **values: Any) -> None:
+        if not self._wrote(claim, state, **values):
+            raise LeaseLost(f"Another worker took over {claim.recording.recording_uuid} in {claim.storage}.")
+
+    def _wrote(self, claim: Claim, state: State, **values: Any) -> bool:
+        told = {"state": state.value, "token": None} | values
+        statement = _finishing(tuple(told))
+        mine = {"its_id": claim.copy_id, "its_token": claim.token}
+        words = mine | {f"new_{name}": value for name, value in told.items()}
+        return bool(self._commit(lambda connection: connection.execute(statement, words).rowcount > 0))
+
+    def _commit(self, step: _Step) -> Any:
+        """The step's result, once it is committed.
+
+        On SQLite, where writers take turns, in one transaction with all that wait. On Postgres they need not wait; and
+        transactions of several rows, each in an order of its own, could wait for each other there.
+        """
+        return self._together.do(step) if self.database.sqlite else self._commit_all([step])[0]
+
+    def _commit_all(self, steps: Sequence[_Step]) -> list[Any]:
         with self.database.write() as connection:
-            if connection.execute(statement).rowcount == 0 and not missing_ok:
-                raise LeaseLost(f"Another worker took over {claim.recording.recording_uuid} in {claim.storage}.")
+            return [step(connection) for step in steps]
+
+
+@cache
+def _finishing(names: tuple[str, ...]) -> Update:
+    """The UPDATE that ends a claim, by the columns that it sets; also made once."""
+    mine = and_(copies.c.id == bindparam("its_id"), copies.c.token == bindparam("its_token"))
+    return update(copies).where(mine).values({name: bindparam(f"new_{name}") for name in names})

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, or_, select
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, or_, select
 
 from .database import Database
 from .model import Copy, Recording, State, conversation_key, worst
-from .tables import call_events, calls, copies, deliveries, recordings, transcriptions
+from .tables import call_events, calls, copies, recordings, transcriptions
 
 _PAGE = 500
 
@@ -35,15 +35,25 @@ _RECORDINGS: Select[Any] = select(
 )
 
 
+# Made once: making a statement costs more than running it, and each archived copy needs all of these.
+_BY_UUID = _RECORDINGS.where(recordings.c.recording_uuid == bindparam("uuid")).order_by(recordings.c.id)
+_BY_ID = _RECORDINGS.where(recordings.c.id == bindparam("row_id"))
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_CALLS = (
+    select(calls).where(or_(calls.c.conversation_key.in_(_KEYS), calls.c.joined_key.in_(_KEYS))).order_by(calls.c.id)
+)
+_COPIES = select(copies).where(copies.c.recording_id.in_(bindparam("ids", expanding=True))).order_by(copies.c.id)
+
+
 def find(database: Database, recording_uuid: str) -> list[Recording]:
     """The recordings with this uuid: none, one, or several where applications share the catalogue."""
     with database.read() as connection:
-        return _made(connection, _RECORDINGS.where(recordings.c.recording_uuid == recording_uuid))
+        return _with_copies(connection, connection.execute(_BY_UUID, {"uuid": recording_uuid}).all())
 
 
 def by_id(connection: Connection, recording_id: int) -> Recording:
     """The recording in this row, read within the caller's transaction."""
-    return _made(connection, _RECORDINGS.where(recordings.c.id == recording_id))[0]
+    return _with_copies(connection, connection.execute(_BY_ID, {"row_id": recording_id}).all())[0]
 
 
 def listing(database: Database, *, state: State | None = None) -> Iterator[Recording]:
@@ -64,8 +74,7 @@ def call_history(database: Database, recording: Recording) -> list[dict[str, Any
     """The call events of the recording's conversation: kind, leg_uuid, timestamp, received_at; oldest first."""
     key = conversation_key(recording.conversation_uuid)
     query = (
-        select(*call_events.c["kind", "leg_uuid", "timestamp"], deliveries.c.received_at)
-        .join_from(call_events, deliveries, deliveries.c.id == call_events.c.delivery_id)
+        select(*call_events.c["kind", "leg_uuid", "timestamp", "received_at"])
         .where(call_events.c.conversation_key == key)
         .order_by(call_events.c.id)
     )
@@ -76,8 +85,7 @@ def call_history(database: Database, recording: Recording) -> list[dict[str, Any
 def transcripts(database: Database, recording: Recording) -> list[dict[str, Any]]:
     """The transcription events of this recording: status, url, error, received_at; oldest first."""
     query = (
-        select(*transcriptions.c["status", "url", "error"], deliveries.c.received_at)
-        .join_from(transcriptions, deliveries, deliveries.c.id == transcriptions.c.delivery_id)
+        select(*transcriptions.c["status", "url", "error", "received_at"])
         .where(transcriptions.c.recording_uuid == recording.recording_uuid)
         .where(transcriptions.c.application_id == recording.application_id)
         .order_by(transcriptions.c.id)
@@ -86,14 +94,10 @@ def transcripts(database: Database, recording: Recording) -> list[dict[str, Any]
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def _made(connection: Connection, query: Select[Any]) -> list[Recording]:
-    return _with_copies(connection, connection.execute(query.order_by(recordings.c.id)).all())
-
-
 def _with_copies(connection: Connection, rows: Sequence[Row[Any]]) -> list[Recording]:
     theirs: dict[int, list[Copy]] = defaultdict(list)
     wanted = [row.id for row in rows]
-    for row in connection.execute(select(copies).where(copies.c.recording_id.in_(wanted)).order_by(copies.c.id)):
+    for row in connection.execute(_COPIES, {"ids": wanted}):
         theirs[row.recording_id].append(_copy(row))
     told = _calls(connection, {row.conversation_key for row in rows})
     return [_recording(row, told.get(row.conversation_key), theirs[row.id]) for row in rows]
@@ -104,9 +108,8 @@ def _calls(connection: Connection, keys: set[str]) -> dict[str, Row[Any]]:
 
     The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
     """
-    query = select(calls).where(or_(calls.c.conversation_key.in_(keys), calls.c.joined_key.in_(keys)))
     found: dict[str, Row[Any]] = {}
-    for row in connection.execute(query.order_by(calls.c.id)):
+    for row in connection.execute(_CALLS, {"keys": list(keys)}):
         if row.joined_key in keys:
             found.setdefault(row.joined_key, row)
         if row.conversation_key in keys and (row.leg_uuid or row.conversation_key not in found):

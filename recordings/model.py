@@ -48,10 +48,7 @@ def conversation_key(conversation_uuid: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook request as it arrived, before anything was understood.
-
-    `application_id` comes from the verified signature, else from the settings; `signed` says which.
-    """
+    """One webhook request as it arrived. `application_id` is the verified signature's, else (not `signed`) ours."""
 
     route: str
     method: str
@@ -135,7 +132,7 @@ class Call:
     """A call that asks what to do: the answer webhook's words, and what we are about to tell it.
 
     Plugins get it in `answer_call`. `params` holds every field of the request, unknown ones too; `call["from"]` works
-    for the word that Python keeps for itself (`from_` here).
+    for the word that Python keeps for itself (`from_` here). `records`: whether the NCCO that it gets records.
     """
 
     conversation_uuid: str | None
@@ -148,6 +145,7 @@ class Call:
     from_user: str | None = None
     format: str | None = None
     channels: int | None = None
+    records: bool = False
     params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __getitem__(self, name: str) -> Any:

@@ -7,9 +7,9 @@ contract; both are translated here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from . import sniff
 from .fetch import HttpAudio
@@ -47,6 +47,17 @@ def head(backend: StorageBackend, key: str) -> ObjectInfo | None:
         if isinstance(error, FileNotFoundError) or type(error).__name__ == "ObjectNotFound":
             return None
         raise
+    return _info(key, word)
+
+
+def listed(backend: StorageBackend, prefix: str = "") -> Iterator[ObjectInfo]:
+    """The backend's `list`, its answers in our words."""
+    word: Any
+    for word in backend.list(prefix):
+        yield _info(_told(word, "key"), word)
+
+
+def _info(key: str, word: Any) -> ObjectInfo:
     return ObjectInfo(
         key=key,
         size=_told(word, "size"),
@@ -57,18 +68,29 @@ def head(backend: StorageBackend, key: str) -> ObjectInfo | None:
     )
 
 
-def agree(key: str, stream: HttpAudio, result: PutResult, there: ObjectInfo | None) -> None:
-    """Raise `ChecksumMismatch` unless what Vonage sent, what `put` said and what `head` says are one."""
+class Witness(Protocol):
+    """What a stream tells of the bytes that it handed out."""
+
+    @property
+    def received(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def complete(self) -> bool: ...
+
+
+def agree(key: str, stream: Witness, result: PutResult, there: ObjectInfo | None) -> None:
+    """Raise `ChecksumMismatch` unless what the source sent, what `put` said and what `head` says are one."""
     if there is None:
         raise ChecksumMismatch(f"{key}: the store reported success, and then knew no such object.")
     if not stream.complete:
         raise ChecksumMismatch(f"{key}: the store reported success, but did not read the source to its end.")
     if len({stream.received, result.size, there.size}) > 1:
         raise ChecksumMismatch(
-            f"{key}: Vonage sent {stream.received} bytes, the store said {result.size}, then {there.size}."
+            f"{key}: the source sent {stream.received} bytes, the store said {result.size}, then {there.size}."
         )
     if len({stream.sha256, result.sha256 or stream.sha256, there.checksums.get("sha256", stream.sha256)}) > 1:
-        raise ChecksumMismatch(f"{key}: the store's SHA-256 is not that of the bytes that Vonage sent.")
+        raise ChecksumMismatch(f"{key}: the store's SHA-256 is not that of the bytes that the source sent.")
 
 
 def read_back(backend: StorageBackend, key: str) -> tuple[int, str]:

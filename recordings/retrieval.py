@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from . import proof, sidecar, sniff
+from .backfill import Duplicator
 from .catalogue import utc_now
 from .causes import RetryPolicy
 from .fetch import Fetcher
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 class Hooks(Protocol):
     """What plugins may say about a recording; `plugins.manager` keeps their errors to itself."""
 
+    def listens(self, hook: str) -> bool: ...
     def object_key(self, recording: Recording) -> str | None: ...
     def recording_stored(self, recording: Recording, copy: Copy) -> None: ...
     def recording_failed(self, recording: Recording, copy: Copy, error: BaseException, will_retry: bool) -> None: ...
@@ -58,6 +60,7 @@ class Retrieval:
     template: KeyTemplate
     hooks: Hooks
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    duplicator: Duplicator | None = None
     version: str = ""
     clock: Callable[[], datetime] = utc_now
     pause: Callable[[float], None] = time.sleep
@@ -68,11 +71,21 @@ class Retrieval:
         The outcome is in the catalogue: no fault of the source or of the store is raised.
         """
         claim = self.leases.claim(copy_id)
-        if claim is None:
-            return
+        if claim is not None:
+            self.carry_out(claim, self._way(claim))
+
+    def _way(self, claim: Claim) -> Callable[[Claim, Held], Stored]:
+        """From Vonage, as long as it keeps the recording; after that from another copy, if there is one."""
+        over = self.clock() >= self.policy.deadline(claim.recording)
+        if over and self.duplicator and self.duplicator.sources(claim.recording, claim.storage):
+            return self.duplicator.attempt
+        return self._attempt
+
+    def carry_out(self, claim: Claim, attempt: Callable[[Claim, Held], Stored]) -> None:
+        """Make one attempt under this claim, and write down what came of it. No fault of it is raised."""
         with self.heartbeat.holding(claim) as held:
             try:
-                stored = self._attempt(claim, held)
+                stored = attempt(claim, held)
             except LeaseLost as error:
                 log.warning("%s Nothing was recorded.", error)
             except Exception as error:
@@ -85,21 +98,23 @@ class Retrieval:
     def _attempt(self, claim: Claim, held: Held) -> Stored:
         recording, backend = claim.recording, self._backend(claim.storage)
         with RecordingSource(self.fetcher, recording, held.lost) as source:
-            stored = self._already_there(backend, recording, source) or self._fetch(backend, recording, source)
+            stored = self._already_there(backend, claim, source) or self._fetch(backend, claim, source)
         if held.lost():
             raise LeaseLost(f"Lost {recording.recording_uuid} in {claim.storage} before it was recorded.")
         sidecar.write(backend, recording, claim.storage, stored, self.clock(), self.version)
         return stored
 
-    def _already_there(self, backend: StorageBackend, recording: Recording, source: RecordingSource) -> Stored | None:
+    def _already_there(self, backend: StorageBackend, claim: Claim, source: RecordingSource) -> Stored | None:
         """Look before downloading, where the key is known without the bytes."""
-        kind = sniff.BY_FORMAT.get(recording.format or "")
-        there = proof.head(backend, self._key(recording, kind.ext)) if kind else None
-        return self._settle(backend, recording, there, kind, source) if kind and there else None
+        kind = sniff.BY_FORMAT.get(claim.recording.format or "")
+        if kind is None:
+            return None
+        there = proof.head(backend, claim.key or self._key(claim.recording, kind.ext)[0])
+        return self._settle(backend, claim.recording, there, kind, source) if there else None
 
-    def _fetch(self, backend: StorageBackend, recording: Recording, source: RecordingSource) -> Stored:
-        kind = source.look()
-        key = self._key(recording, kind.ext)
+    def _fetch(self, backend: StorageBackend, claim: Claim, source: RecordingSource) -> Stored:
+        recording, kind = claim.recording, source.look()
+        key = claim.key or self._chosen_key(claim, kind.ext)
         metadata = sidecar.identity(recording)
         result = proof.put(backend, key, source, content_type=kind.content_type, metadata=metadata)
         there = proof.head(backend, key)
@@ -127,8 +142,8 @@ class Retrieval:
     ) -> Stored:
         """The key holds an object already: make sure that it is this recording, whole.
 
-        So it is after a crash between storing and recording it. Where the store kept no word of whose it is, the
-        bytes are compared with a fresh download.
+        So it is after a crash between storing and recording it. Where the store kept no word of whose it is, or no
+        digest to trust, the bytes are compared with a fresh download.
         """
         theirs = there.metadata
         if any(theirs.get(name, value) != value for name, value in sidecar.identity(recording).items()):
@@ -137,9 +152,13 @@ class Retrieval:
                 "storage, put {application_id} into STORAGE_KEY_TEMPLATE."
             )
         size, sha256 = proof.read_back(backend, there.key)
-        if size != there.size or there.checksums.get("sha256", sha256) != sha256:
-            raise ChecksumMismatch(f"{there.key} reads back with {size} bytes that are not what its store says it has.")
-        if "recording_uuid" not in theirs and proof.read_source(source.open()) != (size, sha256):
+        recorded = there.checksums.get("sha256")
+        if size != there.size or recorded not in (None, sha256):
+            raise ChecksumMismatch(
+                f"{there.key} is damaged: it does not read back as it was stored. Move it away, and it is fetched anew."
+            )
+        sure = recorded is not None and "recording_uuid" in theirs
+        if not sure and proof.read_source(source.open()) != (size, sha256):
             raise ObjectExists(
                 f"{there.key} holds other audio than {recording.recording_uuid}: move it away and retry."
             )
@@ -152,18 +171,29 @@ class Retrieval:
             )
         return self.storages[storage]
 
-    def _key(self, recording: Recording, ext: str) -> str:
+    def _chosen_key(self, claim: Claim, ext: str) -> str:
+        """The key, pinned in the catalogue before the first byte is stored where another attempt might choose another.
+
+        Else a crash in between could leave the recording in the store twice.
+        """
+        key, steady = self._key(claim.recording, ext)
+        if not steady:
+            self.leases.pin(claim, key)
+        return key
+
+    def _key(self, recording: Recording, ext: str) -> tuple[str, bool]:
+        """The key, and whether it is sure to be the same at every attempt."""
         wanted = self.hooks.object_key(recording)
         if wanted is None:
-            return self.template.render(recording, ext)
+            return self.template.render(recording, ext), self.template.steady
         try:
             check_key(wanted)
             if recording.recording_uuid not in wanted:
                 raise InvalidKey(f"{wanted!r} does not hold the recording_uuid, so two recordings could share it.")
         except InvalidKey as error:
             log.error("A plugin's object_key is not used, STORAGE_KEY_TEMPLATE is. %s", error)
-            return self.template.render(recording, ext)
-        return wanted
+            return self.template.render(recording, ext), False
+        return wanted, False
 
     # --- Its outcome -------------------------------------------------------------------------------------------------
 
@@ -171,7 +201,8 @@ class Retrieval:
         key, kind, result = stored.key, stored.kind, stored.result
         if self._note(lambda: self.leases.stored(claim, key=key, content_type=kind.content_type, result=result)):
             log.info("Stored %s in %s as %s.", claim.recording.recording_uuid, claim.storage, key)
-            self.hooks.recording_stored(*self._now_known(claim))
+            if self.hooks.listens("recording_stored"):
+                self.hooks.recording_stored(*self._now_known(claim))
 
     def _note_failure(self, claim: Claim, error: Exception) -> None:
         decision = self.policy.decide(error, claim.attempts, claim.recording, self.clock())
@@ -187,7 +218,8 @@ class Retrieval:
                 f"Next attempt in {decision.delay:.0f} s." if decision.will_retry else "No further attempt by itself."
             )
             log.warning("%s in %s is %s. %s %s", uuid, claim.storage, decision.state.value, decision.reason, wait)
-            self.hooks.recording_failed(*self._now_known(claim), error, decision.will_retry)
+            if self.hooks.listens("recording_failed"):
+                self.hooks.recording_failed(*self._now_known(claim), error, decision.will_retry)
 
     def _note(self, write: Callable[[], None]) -> bool:
         """Record an outcome, waiting for a database that is away: the work is done and must not be done again."""

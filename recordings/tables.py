@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import BigInteger
 
@@ -57,6 +58,9 @@ class UtcTime(TypeDecorator[datetime]):
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 
+# A literal, not a parameter: only so does SQLite see that a query may use the index of these.
+_REFUSED = text("outcome = 'refused'")
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -70,11 +74,14 @@ deliveries = Table(
     Column("application_id", Text, nullable=False),
     Column("signed", Boolean, nullable=False),
     Column("jti", Text),
-    Column("outcome", String(16), nullable=False),  # new, repeat, conflict, noted, unreadable
+    Column("outcome", String(16), nullable=False),  # new, repeat, conflict, noted, unreadable, refused
     Column("problem", Text),
     Column("recording_id", _Id, ForeignKey("recordings.id")),
+    Column("token", Text),  # the Authorization header of a refused one: a replay judges it again
     Index(None, "received_at"),
     Index(None, "recording_id"),
+    # Small, because they are few: the intake of the others does not pay for it.
+    Index("ix_deliveries_refused", "route", "id", sqlite_where=_REFUSED, postgresql_where=_REFUSED),
 )
 
 recordings = Table(
@@ -122,6 +129,7 @@ copies = Table(
     UniqueConstraint("recording_id", "storage"),
     Index(None, "state", "due_at"),
     Index(None, "token"),
+    Index(None, "key"),
 )
 
 # What the answer webhook and the call events tell of a call: the recording event has none of it.
@@ -143,19 +151,25 @@ calls = Table(
     Column("region_url", Text),
     Column("answered_at", UtcTime),
     Column("completed_at", UtcTime),
+    Column("expectation", String(16)),  # of a recording: expected, met, missing, none; null where none was asked for
+    Column("missing_at", UtcTime),
     Index(None, "joined_key"),
+    Index(None, "expectation"),
 )
 
+# These outlive the raw delivery that told of them.
 call_events = Table(
     "call_events",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("delivery_id", _Id, ForeignKey("deliveries.id"), nullable=False),
+    Column("delivery_id", _Id, ForeignKey("deliveries.id", ondelete="SET NULL")),
+    Column("received_at", UtcTime, nullable=False),
     Column("conversation_key", Text, nullable=False),
     Column("leg_uuid", Text),
     Column("kind", Text, nullable=False),
     Column("timestamp", UtcTime),
     Index(None, "conversation_key"),
+    Index(None, "leg_uuid"),
     Index(None, "delivery_id"),
 )
 
@@ -163,7 +177,8 @@ transcriptions = Table(
     "transcriptions",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("delivery_id", _Id, ForeignKey("deliveries.id"), nullable=False),
+    Column("delivery_id", _Id, ForeignKey("deliveries.id", ondelete="SET NULL")),
+    Column("received_at", UtcTime, nullable=False),
     Column("application_id", Text, nullable=False),
     Column("recording_uuid", Text, nullable=False),
     Column("conversation_uuid", Text),

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from flask import Flask, Response, request
 
+from . import media
 from .misbehaviour import Situation, misbehave, problem, whole
 from .shelf import ServedFile, Shelf
 from .signing import Clock, refusal
@@ -72,6 +73,7 @@ def create_app(
     app = Flask("simulator.server", static_folder=None)
     app.add_url_rule("/v1/files/<file_id>", "file_by_path", host.serve)
     app.add_url_rule("/media/download", "file_by_query", lambda: host.serve(request.args.get("id", "")))
+    media.add_routes(app, offered, lambda header: refusal(header, public_key_pem, application_id, clock()))
     app.register_error_handler(404, lambda _: problem(404))
     return app
 

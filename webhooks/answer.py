@@ -40,7 +40,7 @@ def reply(door: Door, request: Request, wanted: str | None) -> Response:
         text = json.dumps(_configured(door.flows, call, query))
     else:
         text, call = own, replace(call, flow=PLUGIN_FLOW, format=None, channels=None)
-    _note(door, call, delivery)
+    _note(door, replace(call, records=flows.records(json.loads(text))), delivery)
     log.info("answer: %s for conversation %s", call.flow, call.conversation_uuid)
     return _ncco(text)
 
@@ -54,7 +54,7 @@ def reply_fallback(door: Door, request: Request) -> Response:
     fields = _fields(delivery, read_query(delivery.query))
     call = read_call(door.flows, "voicemail", fields)
     log.error("fallback: Vonage could not use the answer URL (%.100r); a voicemail answers", fields.get("reason"))
-    _note(door, call, delivery)
+    _note(door, replace(call, records=True), delivery)
     return emergency(door)
 
 
@@ -65,7 +65,9 @@ def emergency(door: Door) -> Response:
 
 def read_call(settings: flows.FlowSettings, flow: str, fields: dict[str, Any]) -> Call:
     """The call that these fields describe; a field of the wrong type counts as missing, but stays in `params`."""
-    words = {name: _text(fields.get(name), MAX_ID) for name in ("conversation_uuid", "uuid", "to", "from_user")}
+    words: dict[str, Any] = {
+        name: _text(fields.get(name), MAX_ID) for name in ("conversation_uuid", "uuid", "to", "from_user")
+    }
     audio_format, channels = flows.expected(settings, flow)
     return Call(
         **words,

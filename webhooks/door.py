@@ -18,6 +18,7 @@ from recordings.model import Accepted, Call, Delivery, Event
 from .flows import FlowSettings
 from .notes import Notebook
 from .payload import clean_query
+from .refused import Keep, Refusals
 from .replies import Refusal
 from .signature import Standing, Verdict, Verifier
 
@@ -45,7 +46,7 @@ class Door:
 
     `answer_call` asks the plugins for an NCCO; it may raise and return anything. `application_id` stands in where the
     signature names none. `notes` writes calls down in the background: `notes.wait()` in tests, `notes.close()` at the
-    end.
+    end. `refused` hands events that were turned away to `keep_refused(delivery, token, problem)`, in the background.
     """
 
     intake: Intake
@@ -54,10 +55,13 @@ class Door:
     flows: FlowSettings
     application_id: str
     answer_call: Callable[[Call], Any]
+    keep_refused: Keep | None = None
     notes: Notebook = field(init=False, repr=False, compare=False)
+    refused: Refusals = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "notes", Notebook(self.intake.note_call))
+        object.__setattr__(self, "refused", Refusals(self.keep_refused))
 
 
 def admit(door: Door, request: Request, route: str) -> Delivery:
@@ -70,9 +74,7 @@ def admit(door: Door, request: Request, route: str) -> Delivery:
     query = clean_query(environ.get("QUERY_STRING", ""))
     method = "POST" if environ["REQUEST_METHOD"] == "POST" else "GET"
     verdict = door.verifier.check(method, request.headers, query, body)
-    if verdict.standing is not Standing.VALID:
-        _let_pass_or_refuse(door, verdict, route)
-    return Delivery(
+    delivery = Delivery(
         route=route,
         method=method,
         query=query,
@@ -82,6 +84,9 @@ def admit(door: Door, request: Request, route: str) -> Delivery:
         signed=verdict.standing is Standing.VALID,
         jti=verdict.jti,
     )
+    if verdict.standing is not Standing.VALID:
+        _let_pass_or_refuse(door, verdict, delivery, request.headers.get("Authorization", ""))
+    return delivery
 
 
 def _read(request: Request) -> bytes:
@@ -97,17 +102,19 @@ def _read(request: Request) -> bytes:
     return body
 
 
-def _let_pass_or_refuse(door: Door, verdict: Verdict, route: str) -> None:
+def _let_pass_or_refuse(door: Door, verdict: Verdict, delivery: Delivery, token: str) -> None:
     """401 is final for Vonage; 503 brings the request back, which it asks for when a callback came unsigned.
 
     https://developer.vonage.com/en/getting-started/concepts/webhooks#validate-signed-webhooks
     """
     if verdict.standing is Standing.BAD:
-        log.warning("%s: refused, bad signature: %s", route, verdict.reason)
+        log.warning("%s: refused, bad signature: %s", delivery.route, verdict.reason)
+        door.refused.add(delivery, token, f"Bad signature: {verdict.reason}.")
         hint = "Compare VONAGE_SIGNATURE_SECRET with the dashboard, and read the reason in this application's log."
         raise Refusal(401, "bad_signature", "The signature is not valid.", hint)
     if not door.verifier.allow_unsigned:
-        log.warning("%s: refused, a signature is required: %s", route, verdict.reason)
+        log.warning("%s: refused, a signature is required: %s", delivery.route, verdict.reason)
+        door.refused.add(delivery, token, f"A signature is required: {verdict.reason}.")
         hint = "Turn signed webhooks on for the application, or set ALLOW_UNSIGNED_WEBHOOKS=true."
         raise Refusal(503, "signature_required", "The request is not signed.", hint)
 

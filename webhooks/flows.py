@@ -97,6 +97,16 @@ def resolve(settings: FlowSettings, wanted: str | None) -> tuple[str, str]:
     return flow, complaint
 
 
+def records(ncco: object) -> bool:
+    """Whether an NCCO, a plugin's too, says that something be recorded. Documented samples write `true` as text."""
+    actions = [action for action in ncco if isinstance(action, dict)] if isinstance(ncco, list) else []
+    return any(
+        action.get("action") == "record"
+        or (action.get("action") == "conversation" and str(action.get("record")).lower() == "true")
+        for action in actions
+    )
+
+
 def expected(settings: FlowSettings, flow: str) -> tuple[str, int]:
     """Format and number of channels of the recordings that a flow makes.
 

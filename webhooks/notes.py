@@ -10,36 +10,40 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from recordings.model import Call, TapekeeperError
+from recordings.model import TapekeeperError
 
 log = logging.getLogger(__name__)
 
 
 class Notebook:
-    """Calls to be written down by `write(call, application_id)`, at most `limit` of them waiting.
+    """Notes to be written down by `write`, at most `limit` of them waiting; `lost` is what the log says of one that is.
 
     The thread starts with the first note, in the process that made it: nothing runs before a server has forked.
     """
 
-    def __init__(self, write: Callable[[Call, str], None], limit: int = 200) -> None:
+    def __init__(
+        self, write: Callable[..., None], limit: int = 200, lost: str = "a call was answered but is not noted"
+    ) -> None:
         self._write = write
         self._limit = limit
+        self._lost = lost
         self._waiting = 0
         self._changed = threading.Condition()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="note-call")
 
-    def add(self, call: Call, application_id: str) -> bool:
-        """Queue a note; False when it was dropped. Never waits, never raises."""
+    def add(self, *note: Any) -> bool:
+        """Queue a note, the words that `write` takes; False when it was dropped. Never waits, never raises."""
         with self._changed:
             if self._waiting >= self._limit:
-                log.warning("a call was answered but is not noted: %d notes wait already", self._limit)
+                log.warning("%s: %d wait already", self._lost, self._limit)
                 return False
             self._waiting += 1
         try:
-            self._thread.submit(self._note, call, application_id)
+            self._thread.submit(self._note, *note)
         except RuntimeError as error:  # shut down, or no thread to be had
-            log.warning("a call was answered but is not noted: %s", error)
+            log.warning("%s: %s", self._lost, error)
             self._done()
             return False
         return True
@@ -53,13 +57,13 @@ class Notebook:
         """Write what waits, then stop the thread. Notes that come later are dropped."""
         self._thread.shutdown(wait=True)
 
-    def _note(self, call: Call, application_id: str) -> None:
+    def _note(self, *note: Any) -> None:
         try:
-            self._write(call, application_id)
+            self._write(*note)
         except TapekeeperError as error:
-            log.warning("a call was answered but is not noted: %s", error)
+            log.warning("%s: %s", self._lost, error)
         except Exception:  # nobody looks at this thread's result: the log is the only witness
-            log.exception("a call was answered but is not noted")
+            log.exception(self._lost)
         finally:
             self._done()
 

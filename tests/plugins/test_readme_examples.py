@@ -42,6 +42,7 @@ def test_the_examples_implement_every_hook(plugins: Plugins) -> None:
         "object_key",
         "recording_stored",
         "recording_failed",
+        "recording_missing",
         "answer_call",
     }
 
@@ -57,7 +58,12 @@ def test_the_hooks_do_what_the_page_says(plugins: Plugins, caplog: pytest.LogCap
     assert plugins.answer_call(replace(blocked, from_="1")) is None
     plugins.recording_stored(RECORDING, COPY)
     plugins.recording_failed(RECORDING, COPY, ValueError("gone"), will_retry=False)
-    assert caplog.messages == ["uuid-1 rests at k in file: 1 bytes", "uuid-1 is lost unless somebody helps: gone"]
+    plugins.recording_missing(replace(blocked, params={"completed_at": "noon"}))
+    assert caplog.messages == [
+        "uuid-1 rests at k in file: 1 bytes",
+        "uuid-1 is lost unless somebody helps: gone",
+        "No recording of CON-1, a call to 1 that ended at noon",
+    ]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)

@@ -30,10 +30,13 @@ def upgrade() -> None:
         sa.Column("region_url", sa.Text(), nullable=True),
         sa.Column("answered_at", TIME, nullable=True),
         sa.Column("completed_at", TIME, nullable=True),
+        sa.Column("expectation", sa.String(length=16), nullable=True),
+        sa.Column("missing_at", TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
         sa.UniqueConstraint("conversation_key", name=op.f("uq_calls_conversation_key")),
     )
     op.create_index(op.f("ix_calls_joined_key"), "calls", ["joined_key"], unique=False)
+    op.create_index(op.f("ix_calls_expectation"), "calls", ["expectation"], unique=False)
     op.create_table(
         "recordings",
         sa.Column("id", ID, nullable=False),
@@ -82,6 +85,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_copies_state_due_at"), "copies", ["state", "due_at"], unique=False)
     op.create_index(op.f("ix_copies_token"), "copies", ["token"], unique=False)
+    op.create_index(op.f("ix_copies_key"), "copies", ["key"], unique=False)
     op.create_table(
         "deliveries",
         sa.Column("id", ID, nullable=False),
@@ -97,6 +101,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(length=16), nullable=False),
         sa.Column("problem", sa.Text(), nullable=True),
         sa.Column("recording_id", ID, nullable=True),
+        sa.Column("token", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["recording_id"], ["recordings.id"], name=op.f("fk_deliveries_recording_id_recordings")
         ),
@@ -104,23 +109,40 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_deliveries_received_at"), "deliveries", ["received_at"], unique=False)
     op.create_index(op.f("ix_deliveries_recording_id"), "deliveries", ["recording_id"], unique=False)
+    refused = sa.text("outcome = 'refused'")
+    op.create_index(
+        "ix_deliveries_refused",
+        "deliveries",
+        ["route", "id"],
+        unique=False,
+        sqlite_where=refused,
+        postgresql_where=refused,
+    )
     op.create_table(
         "call_events",
         sa.Column("id", ID, nullable=False),
-        sa.Column("delivery_id", ID, nullable=False),
+        sa.Column("delivery_id", ID, nullable=True),
+        sa.Column("received_at", TIME, nullable=False),
         sa.Column("conversation_key", sa.Text(), nullable=False),
         sa.Column("leg_uuid", sa.Text(), nullable=True),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("timestamp", TIME, nullable=True),
-        sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name=op.f("fk_call_events_delivery_id_deliveries")),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"],
+            ["deliveries.id"],
+            name=op.f("fk_call_events_delivery_id_deliveries"),
+            ondelete="SET NULL",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_call_events")),
     )
     op.create_index(op.f("ix_call_events_conversation_key"), "call_events", ["conversation_key"], unique=False)
     op.create_index(op.f("ix_call_events_delivery_id"), "call_events", ["delivery_id"], unique=False)
+    op.create_index(op.f("ix_call_events_leg_uuid"), "call_events", ["leg_uuid"], unique=False)
     op.create_table(
         "transcriptions",
         sa.Column("id", ID, nullable=False),
-        sa.Column("delivery_id", ID, nullable=False),
+        sa.Column("delivery_id", ID, nullable=True),
+        sa.Column("received_at", TIME, nullable=False),
         sa.Column("application_id", sa.Text(), nullable=False),
         sa.Column("recording_uuid", sa.Text(), nullable=False),
         sa.Column("conversation_uuid", sa.Text(), nullable=True),
@@ -128,7 +150,10 @@ def upgrade() -> None:
         sa.Column("url", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["delivery_id"], ["deliveries.id"], name=op.f("fk_transcriptions_delivery_id_deliveries")
+            ["delivery_id"],
+            ["deliveries.id"],
+            name=op.f("fk_transcriptions_delivery_id_deliveries"),
+            ondelete="SET NULL",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_transcriptions")),
     )

@@ -1,0 +1,92 @@
+"""Work that waits for the same thing, done together: what several threads bring at once becomes one transaction.
+
+A durable commit costs the same for one row as for many, and so does most of what a statement costs. Nobody waits for
+company: whoever comes alone is served at once. What the work is, is not known here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Together(Generic[Item, Result]):
+    """`work` takes the items of all threads that wait, in their order, and gives a result for each.
+
+    The first thread works for all, then one of those that came meanwhile. When `work` raises, each item is tried by
+    itself, so that nobody suffers for another's; an error of the kind `common` is everybody's, and not tried again.
+    """
+
+    def __init__(
+        self, work: Callable[[Sequence[Item]], Sequence[Result]], common: type[Exception], *, most: int = 64
+    ) -> None:
+        self._work = work
+        self._common = common
+        self._most = most
+        self._guard = threading.Lock()
+        self._waiting: list[_Ticket[Item, Result]] = []
+        self._working = False
+
+    def do(self, item: Item) -> Result:
+        """The result for this item. Raises what `work` raises for it."""
+        ticket: _Ticket[Item, Result] = _Ticket(item)
+        with self._guard:
+            self._waiting.append(ticket)
+            first, self._working = not self._working, True
+        if not first:
+            ticket.sleep.acquire()
+        if not ticket.done:
+            self._serve()
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.results[0]
+
+    def _serve(self) -> None:
+        time.sleep(0)  # lets the interpreter go once: threads that are about to come are in this batch, not in the next
+        with self._guard:
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        try:
+            self._try(batch)
+        finally:
+            for ticket in batch:
+                if not ticket.done:  # this thread was torn out of the work
+                    ticket.error = self._common("The work was broken off.")
+            with self._guard:
+                successor = self._waiting[:1]
+                self._working = bool(successor)
+            for ticket in (*batch, *successor):
+                ticket.sleep.release()
+
+    def _try(self, batch: Sequence[_Ticket[Item, Result]]) -> None:
+        try:
+            for ticket, result in zip(batch, self._work([ticket.item for ticket in batch]), strict=True):
+                ticket.results.append(result)
+        except self._common as error:
+            for ticket in batch:
+                ticket.error = type(error)(*error.args)  # its own: a raised error carries its thread's traceback
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].error = error
+            else:
+                for ticket in batch:
+                    self._try([ticket])
+
+
+class _Ticket(Generic[Item, Result]):
+    """One item, and the lock on which its thread sleeps until there is a result, or until it is to work itself."""
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.results: list[Result] = []
+        self.error: Exception | None = None
+        self.sleep = threading.Lock()
+        self.sleep.acquire()
+
+    @property
+    def done(self) -> bool:
+        return bool(self.results) or self.error is not None

@@ -1,0 +1,63 @@
+"""An application in this process, with a catalogue and a storage of its own, and its commands."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+
+from recordings.model import Announcement, Delivery
+from wsgi import create_app
+
+
+class Deployment:
+    """`run(*words)`: a flask command of it; `wiring`: its parts; `client`: its HTTP side, signed by nobody."""
+
+    def __init__(self, environ):
+        self.app = create_app(environ)
+        self.wiring = self.app.extensions["tapekeeper"]
+        self.client = self.app.test_client()
+
+    def run(self, *words):
+        return self.app.test_cli_runner().invoke(args=[str(word) for word in words])
+
+    def objects(self, *words):
+        """What a command with `--json` printed, parsed."""
+        return [json.loads(line) for line in self.run(*words, "--json").stdout.splitlines()]
+
+    def announce(self, **changes):
+        """A recording event is taken in; its announcement and the ids of its copies."""
+        now = datetime.now(UTC)
+        words = {"recording_uuid": str(uuid.uuid4()), "conversation_uuid": f"CON-{uuid.uuid4()}", "size": 100}
+        words |= {"recording_url": "https://api.nexmo.com/v1/files/x"}
+        event = Announcement(**words | {"start_time": now, "end_time": now, "timestamp": now} | changes)
+        application = self.wiring.settings.vonage_application_id
+        delivery = Delivery("recordings", "POST", "flow=call", "application/json", b"{}", application, True)
+        return event, self.wiring.catalogue.accept(delivery, [event]).copy_ids
+
+    def archive(self, file, **changes):
+        """The recording of this file is announced and archived; its announcement."""
+        event, copy_ids = self.announce(**{"recording_url": file.url, "size": file.size} | changes)
+        for copy_id in copy_ids:
+            self.wiring.retrieval.archive(copy_id)
+        return event
+
+    def close(self):
+        self.wiring.stop()
+
+
+@pytest.fixture
+def deploy(make_environ, tmp_path, own_logging):
+    """`deploy(**settings)`: a deployment below the test's folder; several share its catalogue and its storage."""
+    (tmp_path / "plugins").mkdir()
+    made = []
+
+    def make(**changes):
+        made.append(Deployment(make_environ(tmp_path, **changes)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

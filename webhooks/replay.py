@@ -1,0 +1,57 @@
+"""A kept delivery, read once more: the same judge and the same reader as at the door, at the time it came.
+
+No request, no reply and no catalogue here: whoever keeps the deliveries asks, and commits what this tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from recordings.inbox import Kept
+from recordings.model import Delivery, Event, TapekeeperError
+
+from . import events
+from .flows import FlowSettings
+from .signature import Standing, Verifier
+
+
+class StillRefused(TapekeeperError):
+    """The signature of a refused delivery is not good now either; the message says why and what to do."""
+
+    retryable = False
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """What a kept delivery means by the settings of now: call it. Raises `StillRefused` or `NotUnderstood`."""
+
+    verifier: Verifier
+    flows: FlowSettings
+    application_id: str
+
+    def __call__(self, kept: Kept) -> tuple[Delivery, Sequence[Event]]:
+        delivery = self._admit(kept) if kept.outcome == "refused" else kept.delivery
+        return delivery, events.read(self.flows, delivery)
+
+    def _admit(self, kept: Kept) -> Delivery:
+        delivery = kept.delivery
+        # The token was fresh when it came: its age is judged as of then, with the secrets of now.
+        then = replace(self.verifier, clock=kept.received_at.timestamp)
+        verdict = then.check(delivery.method, {"Authorization": kept.token}, delivery.query, delivery.body)
+        if verdict.standing is Standing.BAD:
+            raise StillRefused(
+                f"The signature of delivery {kept.id} is still not valid: {verdict.reason}. Compare "
+                "VONAGE_SIGNATURE_SECRET with the dashboard; if it is right, somebody else sent this."
+            )
+        if verdict.standing is Standing.UNSIGNED and not self.verifier.allow_unsigned:
+            raise StillRefused(
+                f"Delivery {kept.id} cannot be taken in: {verdict.reason}. If you know that it is Vonage's: "
+                f"ALLOW_UNSIGNED_WEBHOOKS=true flask deliveries replay {kept.id}"
+            )
+        return replace(
+            delivery,
+            application_id=verdict.application_id or self.application_id,
+            signed=verdict.standing is Standing.VALID,
+            jti=verdict.jti,
+        )
