@@ -1,0 +1,75 @@
+"""What was acknowledged survives every way in which the application can end, and is archived once."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def terminated(deploy, vonage, post, until):
+    """A deployment that got SIGTERM in the middle of a fetch. Running copies get 20 s, which other tests may use."""
+    gunicorn, archive = deploy()
+    file = vonage.add_file(size=160_000, faults=["drip:3"])
+    recording_uuid = post(gunicorn.start(), file)
+    until(lambda: file.requests, "the fetch is under way")
+    ended, begun = [], time.monotonic()
+    watch = threading.Thread(target=lambda: ended.append((gunicorn.wait(40), time.monotonic() - begun)))
+    gunicorn.terminate()
+    watch.start()
+
+    def wait():
+        watch.join(45)
+        return ended[0]
+
+    yield gunicorn, archive, recording_uuid, file, wait
+    watch.join(45)
+
+
+def test_kill_9_between_the_204_and_the_archive(deploy, vonage, post, until, terminated):
+    gunicorn, archive = deploy()
+    file = vonage.add_file(faults=["hang"])
+    recording_uuid = post(gunicorn.start(), file)
+    until(lambda: file.requests, "the fetch is under way")
+    gunicorn.kill()
+    assert archive.find(recording_uuid).state == "fetching"
+    assert archive.files_of(recording_uuid) == set()
+    gunicorn.start()
+    archive.wait_stored(recording_uuid, file)
+    assert file.requests == 2
+
+
+def test_kill_9_right_after_the_204(deploy, vonage, post):
+    gunicorn, archive = deploy(EMBEDDED_WORKER="false")
+    file = vonage.add_file()
+    recording_uuid = post(gunicorn.start(), file)
+    gunicorn.kill()
+    assert archive.find(recording_uuid).state == "pending"
+    gunicorn.env |= {"EMBEDDED_WORKER": "true"}
+    gunicorn.start()
+    archive.wait_stored(recording_uuid, file)
+    assert file.requests == 1
+    _ends_at_once(gunicorn)  # there is no work any more
+
+
+def test_sigterm_in_the_middle_of_a_fetch_ends_in_time_and_the_next_start_completes_it(terminated):
+    gunicorn, archive, recording_uuid, file, wait = terminated
+    status, seconds = wait()
+    assert status == 0
+    assert seconds < 25
+    assert archive.find(recording_uuid).state == "pending"  # given back, not left to its lease
+    assert archive.find(recording_uuid).copies[0].attempts == 0
+    assert archive.files_of(recording_uuid) == set()
+    assert "Traceback" not in gunicorn.log.read_text()
+    gunicorn.start()
+    archive.wait_stored(recording_uuid, file)
+
+
+def _ends_at_once(gunicorn):
+    begun = time.monotonic()
+    gunicorn.terminate()
+    assert gunicorn.wait() == 0
+    assert time.monotonic() - begun < 10
+    assert "Traceback" not in gunicorn.log.read_text()
