@@ -10,12 +10,13 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
 INCOMING = ".incoming"  # below the root: drafts and locks of the lesser ways; no key begins with a dot
+TRIAL, CHECK = ".try", ".check."  # names of a moment, below the root
 LEFTOVER_AGE = 24 * 3600.0  # seconds after which nobody writes to a draft any more
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
@@ -69,15 +70,19 @@ class Drafts:
 
     def sweep(self, root: int) -> None:
         """Remove what writers left behind that died a day ago or earlier."""
+        self._remove_old(root, [name for name in os.listdir(root) if name.startswith((TRIAL, CHECK))])
         with suppress(FileNotFoundError):
             incoming = os.open(INCOMING, FOLDER, dir_fd=root)
             try:
-                for name in os.listdir(incoming):
-                    with suppress(FileNotFoundError):
-                        if self._clock() - os.stat(name, dir_fd=incoming).st_mtime > LEFTOVER_AGE:
-                            os.unlink(name, dir_fd=incoming)
+                self._remove_old(incoming, os.listdir(incoming))
             finally:
                 os.close(incoming)
+
+    def _remove_old(self, folder: int, names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(FileNotFoundError):
+                if self._clock() - os.stat(name, dir_fd=folder).st_mtime > LEFTOVER_AGE:
+                    os.unlink(name, dir_fd=folder)
 
     def _try_ways(self, root: int) -> Way:
         try:
@@ -170,10 +175,14 @@ def sync(folder: int) -> None:
 
 
 def _can_link(draft: Draft, root: int) -> bool:
-    name = f".try.{secrets.token_hex(8)}"
+    """Whether publishing by a link works here, by doing it.
+
+    The name is always the same: what a writer leaves that dies in between is removed at the next one's first put.
+    """
     try:
-        draft.publish(root, name)
-        os.unlink(name, dir_fd=root)
+        draft.publish(root, TRIAL)
+        with suppress(FileNotFoundError):  # another writer, at the same trial, was quicker
+            os.unlink(TRIAL, dir_fd=root)
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise

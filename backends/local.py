@@ -34,7 +34,7 @@ from recordings.model import (
     StorageUnavailable,
 )
 
-from .drafts import FOLDER, FOLDER_MODE, Draft, Drafts, enter, sync
+from .drafts import CHECK, FOLDER, FOLDER_MODE, Draft, Drafts, enter, sync
 
 hookimpl = pluggy.HookimplMarker("tapekeeper")
 
@@ -157,7 +157,7 @@ class LocalStorage:
 
     def check(self) -> None:
         """Write, name, read and delete a small file, as a put would; clear away drafts older than a day."""
-        name, word = f".check.{secrets.token_hex(8)}", secrets.token_bytes(16)
+        name, word = f"{CHECK}{secrets.token_hex(8)}", secrets.token_bytes(16)
         with self._top(create=True) as root, self._explained(""):
             with self._draft(root, root, "") as draft:
                 os.write(draft.fd, word)

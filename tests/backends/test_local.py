@@ -332,6 +332,15 @@ def test_check_sweeps_what_dead_writers_left_a_day_ago(root: Path, way: Way) -> 
     assert os.listdir(incoming) == ["new.part"]
 
 
+def test_what_a_death_in_mid_trial_or_mid_check_leaves_is_cleared_away(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    for name in (drafts.TRIAL, f"{drafts.CHECK}0"):
+        (root / name).write_text("")
+        os.utime(root / name, (0, 0))
+    LocalStorage(root).check()
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
 def test_the_lock_lets_one_writer_after_the_other_rename(root: Path) -> None:
     store = LocalStorage(root, drafts=Drafts(way=Way.RENAME))
     gate = threading.Barrier(8)
