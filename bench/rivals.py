@@ -1,0 +1,38 @@
+"""Runs the SDK's process and reads its answer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from .stage import ROOT, Stage
+
+
+class Downloaded(NamedTuple):
+    """Seconds by the clock and of processor time, and the growth of the peak in bytes."""
+
+    seconds: float
+    busy: float
+    grown: int
+
+
+def sdk(stage: Stage, folder: Path, urls: Sequence[str], threads: int) -> Downloaded:
+    """Download these with the SDK. A small file more goes first, unmeasured."""
+    command = [sys.executable, "-m", "bench.sdk", str(stage.key), str(folder), str(threads)]
+    told = "\n".join([stage.url(200_000), *urls])
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), input=told, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"The SDK could not download:\n{done.stderr}")
+    seconds, busy, grown = done.stdout.split()
+    return Downloaded(float(seconds), float(busy), int(grown))
+
+
+def check(folder: Path, count: int, size: int) -> None:
+    """Raise unless the SDK's files are all there, whole."""
+    sizes = [path.stat().st_size for path in folder.glob("*.mp3")]
+    if sizes != [size] * count:
+        raise RuntimeError(f"The SDK left {len(sizes)} files, {sizes.count(size)} of them whole, in place of {count}.")

@@ -1,0 +1,115 @@
+"""How many recordings of 200 KB are archived in a second, from event to verified, beside the SDK's plain download."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jwt
+
+from . import machine
+from .load import send, signed_events
+from .rivals import check, sdk
+from .stage import APPLICATION_ID, Stage, application, child, listed, stage, stored, wait_stored
+from .table import Row, compared, spread
+
+SIZE = 200_000
+THREADS = 8
+ROUNDS, FILES = 3, 400
+QUICK_ROUNDS, QUICK_FILES = 1, 100
+GOAL = 10
+
+
+def run(*, quick: bool) -> tuple[list[Row], list[str]]:
+    """Rounds in turns: the same URLs at the same pretend Vonage, eight at once on either side."""
+    rounds, count = (QUICK_ROUNDS, QUICK_FILES) if quick else (ROUNDS, FILES)
+    whole: list[_Measured] = []
+    alone: list[_Measured] = []
+    theirs: list[_Measured] = []
+    with stage() as here:
+        ceiling = [_ceiling(here, count)]
+        for _ in range(rounds):
+            urls = [here.url(SIZE) for _ in range(count)]
+            theirs.append(_sdk(here, urls))
+            whole.append(_from_event(here, urls))
+            alone.append(_fetch_alone(here, urls))
+        ceiling.append(_ceiling(here, count))
+    others = [one.rate for one in theirs]
+    rows = [
+        compared("archived, from event to verified, beside the SDK's download", [w.rate for w in whole], others, GOAL),
+        compared("the same, events accepted beforehand", [one.rate for one in alone], others, GOAL),
+        _costs("processor time for each, from event to verified", whole, theirs),
+        _costs("the same, events accepted beforehand", alone, theirs),
+        Row("what the pretend Vonage can serve", "", spread(ceiling, "/s")),
+    ]
+    note = f"{rounds} rounds of {count} recordings of {SIZE:,} bytes, {THREADS} at once, local store and SQLite"
+    return rows, [note, "theirs: vonage-voice, download_recording in 8 threads: no event, no checksum, no fsync"]
+
+
+class _Measured(NamedTuple):
+    """Recordings a second, and milliseconds of processor time for each: noise from other processes hits that less."""
+
+    rate: float
+    cost: float
+
+
+def _costs(what: str, ours: Sequence[_Measured], theirs: Sequence[_Measured]) -> Row:
+    one, other = (statistics.median(each.cost for each in side) for side in (ours, theirs))
+    return Row(what, f"{one:.1f} ms", f"{other:.1f} ms", other / one)
+
+
+def _sdk(here: Stage, urls: Sequence[str]) -> _Measured:
+    folder = here.fresh("sdk")
+    done = sdk(here, folder, urls, THREADS)
+    check(folder, len(urls), SIZE)
+    return _Measured(len(urls) / done.seconds, done.busy / len(urls) * 1000)
+
+
+def _from_event(here: Stage, urls: Sequence[str]) -> _Measured:
+    """One gunicorn with the worker in it, as a lone process is deployed."""
+    home = here.fresh("ours")
+    settings = here.environment("ours", WORKER_THREADS=str(THREADS))
+    with application(settings, home / "log") as server:
+        send(server.port, signed_events([here.url(SIZE)], SIZE), 1)
+        wait_stored(home, 1, server.process)
+        busy = machine.processor_seconds(server.worker)
+        sent = send(server.port, signed_events(urls, SIZE), THREADS)
+        done = wait_stored(home, 1 + len(urls), server.process)
+        busy = machine.processor_seconds(server.worker) - busy
+    _verify(settings, 1 + len(urls))
+    return _Measured(len(urls) / (done - sent.began), busy / len(urls) * 1000)
+
+
+def _fetch_alone(here: Stage, urls: Sequence[str]) -> _Measured:
+    """`flask worker` on a catalogue that others filled; its start is not counted, so neither are its first copies."""
+    home = here.fresh("worker")
+    settings = here.environment("worker", WORKER_THREADS=str(THREADS), EMBEDDED_WORKER="false")
+    with application(settings, home / "log") as server:
+        send(server.port, signed_events(urls, SIZE), THREADS)
+    with child(["flask", "--app", "wsgi", "worker"], settings, home / "log") as worker:
+        began = wait_stored(home, 1, worker)
+        first, busy = stored(home), machine.processor_seconds(worker.pid)
+        done = wait_stored(home, len(urls), worker)
+        busy = machine.processor_seconds(worker.pid) - busy
+    _verify(settings, len(urls))
+    rest = len(urls) - first
+    return _Measured(rest / (done - began), busy / rest * 1000)
+
+
+def _verify(settings: dict[str, str], count: int) -> None:
+    states = [recording["state"] for recording in listed(settings)]
+    if states != ["stored"] * count:
+        raise RuntimeError(f"{states.count('stored')} of {count} recordings are stored.")
+
+
+def _ceiling(here: Stage, count: int) -> float:
+    """The same files fetched by the load generator, which looks at nothing."""
+    now = int(time.time())
+    claims = {"application_id": APPLICATION_ID, "iat": now - 10, "exp": now + 600, "jti": "ceiling"}
+    token = jwt.encode(claims, here.key.read_text(), algorithm="RS256")
+    paths = [here.url(SIZE).removeprefix(here.vonage) for _ in range(count)]
+    head = f"HTTP/1.1\r\nHost: bench.example.com\r\nAuthorization: Bearer {token}\r\n\r\n"
+    port, requests = int(here.vonage.rpartition(":")[2]), [f"GET {path} {head}".encode() for path in paths]
+    return send(port, requests, THREADS, expected="200").rate
