@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -28,6 +29,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from simulator import PretendVonage, public_pem
 from tests.contract_table import contract_table
+
+# The same examples at each run, so that a red test is red for everybody; `--hypothesis-profile=default` explores.
+hypothesis.settings.register_profile("house", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("house")
 
 ROOT = Path(__file__).resolve().parent.parent
 APPLICATION_ID = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
