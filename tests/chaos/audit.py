@@ -1,0 +1,84 @@
+"""The account at the end: every acknowledged recording is stored once, byte for byte, and nothing else lies there.
+
+What is stored is asked of the application's own command, and of the folder; what should be, of the pretend Vonage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simulator.shelf import sized_file
+from tests.chaos.caller import Announced
+from tests.chaos.deployment import Deployment
+
+
+@dataclass
+class Account:
+    """How many recordings were acknowledged, stored, lost, stored twice, and stored wrongly or left lying about.
+
+    `overlaps` counts transfers of one file by two living workers at once.
+    """
+
+    acknowledged: int
+    stored: int
+    lost: int
+    doubled: int
+    partial: int
+    overlaps: int
+    details: list[str]
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.doubled or self.partial or self.overlaps)
+
+
+def audit(deployment: Deployment, told: Announced) -> Account:
+    """Compare what was promised with what is there."""
+    listed = [json.loads(line) for line in deployment.flask("recordings", "list", "--json").splitlines()]
+    files = {path.relative_to(deployment.storage).as_posix(): path for path in _files(deployment.storage)}
+    known = told.acknowledged | told.refused
+    times = Counter(row["recording_uuid"] for row in listed)
+    stored = {row["recording_uuid"]: row for row in listed if row["state"] == "stored"}
+    lost = [recording for recording in told.acknowledged if recording not in stored]
+    doubled = [recording for recording, count in times.items() if count > 1] + _twice(known, files)
+    wrong = [recording for recording, row in stored.items() if not _same(row, known[recording], files)]
+    strays = sorted(files.keys() - {name for row in stored.values() for name in _names(row)})
+    overlaps = deployment.files.overlaps()
+    details = [f"lost {x}" for x in lost] + [f"doubled {x}" for x in doubled] + [f"wrong {x}" for x in wrong]
+    details += [f"stray {x}" for x in strays] + overlaps
+    stored_of_ours = len(told.acknowledged) - len(lost)
+    partial = len(wrong) + len(strays)
+    return Account(len(told.acknowledged), stored_of_ours, len(lost), len(doubled), partial, len(overlaps), details)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if not path.is_dir()]
+
+
+def _names(row: Mapping[str, Any]) -> list[str]:
+    key = row["copies"][0]["key"]
+    return [key, f"{key}.json"]
+
+
+def _twice(known: Mapping[str, str], files: Mapping[str, Path]) -> list[str]:
+    audio = Counter(Path(name).stem for name in files if not name.endswith(".json"))
+    return [recording for recording in known if audio[recording] > 1]
+
+
+def _same(row: Mapping[str, Any], file_id: str, files: Mapping[str, Path]) -> bool:
+    """The bytes in the folder are those that the pretend Vonage serves, and the catalogue and the sidecar say so."""
+    served, (copy,) = sized_file(file_id), row["copies"]
+    audio, sidecar = _names(row)
+    if served is None or audio not in files or sidecar not in files:
+        return False
+    content = files[audio].read_bytes()
+    written = json.loads(files[sidecar].read_text())
+    same_bytes = content == served.content
+    digests = {hashlib.sha256(content).hexdigest(), copy["sha256"]}
+    return same_bytes and len(digests) == 1 and copy["size"] == served.size and bool(written)

@@ -1,0 +1,35 @@
+"""A small disk of its own for one test: a tmpfs that can be full or read-only. Only root may mount one."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.services.databases import NotInstalled
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, kibibytes: int) -> Iterator[None]:
+    """The folder is a disk of this size until the end of the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _mount("-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(folder))
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The disk under the folder takes no writes during the block."""
+    _mount("-o", "remount,ro", str(folder))
+    yield
+    _mount("-o", "remount,rw", str(folder))
+
+
+def _mount(*words: str) -> None:
+    done = subprocess.run(["mount", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise NotInstalled(f"A disk cannot be mounted here, which takes root: {done.stderr.strip()}")
