@@ -1,5 +1,6 @@
 # make demo   the whole job against a pretend Vonage, with real audio
 # make test   everything that must hold
+# make quick  the tests that need no whole deployment
 # make bench  measured beside the alternatives
 # make lock   pin the dependencies anew
 
@@ -7,13 +8,16 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes
 
-.PHONY: demo test lint check bench chaos lock clean
+.PHONY: demo test quick lint check bench chaos lock clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m simulator.demo
 
 test: lint build/azurite
 	@$(BIN)/python -m pytest -n auto $(PYTEST)
+
+quick: .venv/dev
+	@$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST)
 
 lint: .venv/dev
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && echo "ruff: clean"

@@ -262,6 +262,13 @@ def free_port() -> Callable[[], int]:
     return find
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts whole deployments, or runs the contract over every store, is `slow`: `make quick` leaves it out."""
+    for item in items:
+        if {"chaos", "journeys", "contract"} & set(item.path.relative_to(ROOT).parts):
+            item.add_marker("slow")
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Show which store kept which promise."""
     told = [
