@@ -133,7 +133,7 @@ def _show_table(found: Iterable[Recording]) -> None:
             recording.flow or "-",
             _plain(recording.received_at.replace(microsecond=0)),
             "-" if recording.size is None else recording.size,
-            "; ".join(copy.error or copy.key or copy.storage for copy in recording.copies) or "-",
+            "; ".join(dict.fromkeys(copy.error or copy.key or copy.storage for copy in recording.copies)) or "-",
         ]
         for recording in found
     ]
