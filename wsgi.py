@@ -33,6 +33,7 @@ from recordings.hosts import HostRule
 from recordings.inbox import Inbox, Replayed
 from recordings.jobs import Engine
 from recordings.keys import KeyTemplate
+from recordings.lanes import Lanes
 from recordings.leases import Leases
 from recordings.missing import MissingCalls
 from recordings.model import StorageBackend, StorageConfigurationError
@@ -154,6 +155,7 @@ class Wiring:
             hooks=self.plugins,
             policy=self.policy,
             duplicator=self.duplicator,
+            lanes=Lanes(self.settings.storage_url, self.settings.worker_threads),
             version=environment.VERSION,
         )
 

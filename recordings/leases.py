@@ -129,14 +129,14 @@ class Leases:
         """No further attempt by itself. Raises `LeaseLost`."""
         self._finish(claim, state=State.FAILED, error=error)
 
-    def give_back(self, claim: Claim) -> bool:
-        """Let another worker have it at once: this one is stopping. The attempt does not count.
+    def give_back(self, claim: Claim, delay: float = 0) -> bool:
+        """Let another worker have it, at once or in `delay` seconds: the attempt was not made and does not count.
 
         False when it was not ours any more: done, or taken over.
         """
-        now = self._clock()
+        then = self._clock() + timedelta(seconds=delay)
         # The attempt was the last one: nobody claims what is ours.
-        return self._wrote(claim, State.PENDING, held_until=now, due_at=now, attempts=claim.attempts - 1)
+        return self._wrote(claim, State.PENDING, held_until=then, due_at=then, attempts=claim.attempts - 1)
 
     def retry(self, recording_uuid: str) -> list[int]:
         """Make every copy of the recording that is not stored, nor in work, due now. Returns their ids."""

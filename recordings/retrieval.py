@@ -19,6 +19,7 @@ from .causes import RetryPolicy
 from .fetch import Fetcher
 from .heartbeat import Heartbeat, Held
 from .keys import KeyTemplate, check_key
+from .lanes import Lanes
 from .leases import Claim, Leases
 from .listing import find
 from .model import (
@@ -38,6 +39,8 @@ from .proof import Stored
 from .source import RecordingSource
 
 log = logging.getLogger(__name__)
+
+_CROWDED_SECONDS = 5.0  # until a copy is looked at again whose storage had no thread left for it
 
 
 class Hooks(Protocol):
@@ -61,6 +64,7 @@ class Retrieval:
     hooks: Hooks
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     duplicator: Duplicator | None = None
+    lanes: Lanes = field(default_factory=Lanes)
     version: str = ""
     clock: Callable[[], datetime] = utc_now
     pause: Callable[[float], None] = time.sleep
@@ -71,8 +75,13 @@ class Retrieval:
         The outcome is in the catalogue: no fault of the source or of the store is raised.
         """
         claim = self.leases.claim(copy_id)
-        if claim is not None:
-            self.carry_out(claim, self._way(claim))
+        if claim is None:
+            return
+        with self.lanes.enter(claim.storage) as room:
+            if room:
+                self.carry_out(claim, self._way(claim))
+            else:
+                self.leases.give_back(claim, _CROWDED_SECONDS)
 
     def _way(self, claim: Claim) -> Callable[[Claim, Held], Stored]:
         """From Vonage, as long as it keeps the recording; after that from another copy, if there is one."""
