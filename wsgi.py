@@ -247,6 +247,13 @@ class Wiring:
             hold_music_url=self.settings.hold_music_url,
         )
 
+    def release(self) -> None:
+        """Close what a command opened; whatever is used again opens anew."""
+        if "database" in self.__dict__:
+            self.database.close()
+        if "engine" in self.__dict__:
+            self.engine.release()
+
     # --- Life of a web process; called by gunicorn.conf.py ------------------------------------------------------------
 
     def start_embedded_worker(self) -> None:

@@ -67,6 +67,7 @@ class Services(Protocol):
     @property
     def repair(self) -> Repair: ...
     def replay(self, delivery_id: int) -> Replayed: ...
+    def release(self) -> None: ...
 
 
 @contextmanager
@@ -75,8 +76,8 @@ def services(*, tolerant: bool = False) -> Iterator[Services]:
 
     A wrong setting ends the command before it begins, unless it is `tolerant`.
     """
+    parts = cast(Services, current_app.extensions["tapekeeper"])
     try:
-        parts = cast(Services, current_app.extensions["tapekeeper"])
         if parts.problems and not tolerant:
             raise parts.problems[0]
         yield parts
@@ -84,3 +85,5 @@ def services(*, tolerant: bool = False) -> Iterator[Services]:
         raise click.ClickException(f"{error}\nCheck DATABASE_URL, and that the database is up.") from error
     except (SettingsError, TapekeeperError) as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        parts.release()

@@ -115,6 +115,12 @@ class Engine:
         for copy_id in given_back:
             if not self._handed_over(copy_id):
                 break  # they are due, so a sweep finds them
+        self.release()
+
+    def release(self) -> None:
+        """Close the connection to the queue, if there is one; a later dispatch opens another."""
+        if self._huey is not None:
+            self._huey.storage.close()
 
     def sweep(self) -> int:
         """Dispatch every copy whose time has come. Returns how many; a queue that is away gets none, later."""

@@ -163,7 +163,7 @@ class Endless(LocalStorage):
     """A store with a great many objects, whose listing costs no memory."""
 
     def list(self, prefix=""):
-        for number in range(10_000):
+        for number in range(20_000):
             yield ObjectInfo(key=f"{number:08}/audio.mp3", size=1)
 
 
@@ -173,16 +173,16 @@ def test_memory_does_not_grow_with_the_storage(desk, database, clock):
     with database.write() as connection:
         row = {"application_id": "a", "conversation_uuid": "c", "conversation_key": "c", "recording_url": "u"}
         row |= {"received_at": clock(), "origin": "voice", "empty": False}
-        connection.execute(insert(recordings), [row | {"recording_uuid": f"r-{n}"} for n in range(10_000)])
+        connection.execute(insert(recordings), [row | {"recording_uuid": f"r-{n}"} for n in range(20_000)])
         copy = {"storage": storage, "state": "stored", "attempts": 1, "held_until": clock(), "due_at": clock()}
-        rows = [copy | {"recording_id": n + 1, "key": f"{n:08}/audio.mp3"} for n in range(10_000)]
+        rows = [copy | {"recording_id": n + 1, "key": f"{n:08}/audio.mp3"} for n in range(20_000)]
         connection.execute(insert(copies), rows)
     verification = Verification(database, desk.storages)
     tracemalloc.start()
     assert list(verification.strays()) == []
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 700_000  # the keys alone would take more
+    assert peak < 1_300_000  # the keys alone would take more
 
 
 # --- Repair ---

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -31,7 +32,7 @@ class NotInstalled(Exception):
     """This server cannot run here; the message says what is missing."""
 
 
-class Server:
+class Server(ABC):
     """A server program as a child process; `folder` is its own and goes with it."""
 
     def __init__(self) -> None:
@@ -77,11 +78,13 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """What starts it in the foreground."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it takes connections now."""
 
     def _who(self) -> dict[str, Any]:
         return {}
