@@ -34,6 +34,11 @@ from tests.contract_table import contract_table
 hypothesis.settings.register_profile("house", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("house")
 
+# A shell's background job has these ignored, and every process that a test starts would inherit that.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 ROOT = Path(__file__).resolve().parent.parent
 APPLICATION_ID = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
 SIGNATURE_SECRET = "a-signature-secret-that-is-long-enough"
