@@ -22,7 +22,7 @@ import requests
 from .fakes import FakeSource, body, sha256_of
 from .trial import CONTENT_TYPE, METADATA, PATIENCE, Trial, aside, kill_in_mid_put, told
 
-KIB, MIB = 1024, 1024 * 1024
+MIB = 1024 * 1024
 SIZES = (1, 1000, MIB - 1, MIB, MIB + 1, 5 * MIB + 17)
 CORNER_ROOM = 120  # characters that the corner's own prefix may take of a key
 ILLEGAL = (
