@@ -6,7 +6,8 @@
 
 SHELL := /bin/bash
 BIN := .venv/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes
+# The lists are whole, so pip has nothing to resolve: an old one may reach for a newer release that no list knows.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
 .PHONY: demo test quick lint check bench chaos lock clean
 
@@ -67,7 +68,7 @@ build/azurite:
 	exit 1
 
 # uv compiles; pip installs. No index address is written into the pins.
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+LOCK := uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
 	$(LOCK) -o requirements.txt
