@@ -1,9 +1,9 @@
 """Recordings in a folder: `STORAGE_URL=file:///srv/recordings`. One file for each key, nothing half-written in sight.
 
 A put writes a draft (`backends.drafts`), syncs it, and gives it its name, which goes to exactly one writer. Content
-type, sha256 and metadata lie in extended attributes, set before the name is given; where the file system has none,
-`head` tells the size alone. A key is never joined to a path that is opened: each part is opened below the one before,
-and no symbolic link is followed. Nothing here knows what a recording is.
+type, sha256 and metadata lie in an extended attribute, set before the name is given; where the file system has none,
+`head` tells the size alone. Whatever a key names is opened below the open root, and nothing that was reached through a
+symbolic link is used. Nothing here knows what a recording is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote_to_bytes, urlsplit
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import pluggy
 
@@ -34,12 +36,13 @@ from recordings.model import (
     StorageUnavailable,
 )
 
-from .drafts import CHECK, FOLDER, FOLDER_MODE, Draft, Drafts, enter, sync
+from .drafts import CHECK, FOLDER, FOLDER_MODE, Draft, Drafts, enter, reach, sync
 
 hookimpl = pluggy.HookimplMarker("tapekeeper")
 
 PIECE = 1024 * 1024
-ATTRIBUTE = "user.tapekeeper."
+ATTRIBUTE = "user.tapekeeper"
+RESERVED = 64 * 1024  # bytes from which room is reserved: what is smaller is written as quickly
 
 SPACE = "Free some space or enlarge the volume; it is tried again by itself."
 IN_THE_WAY = "A file or a symbolic link stands where a folder belongs: move it away (links are not followed here)."
@@ -121,22 +124,22 @@ class LocalStorage:
 
     def head(self, key: str) -> ObjectInfo:
         """What is under `key`; checksums, content type and metadata only where the file system keeps attributes."""
-        with self._opened(key) as fd:
-            sha256 = self._attribute(fd, "sha256")
-            metadata = self._attribute(fd, "metadata")
+        with self._opened(key) as (fd, size):
+            told = self._described(fd)
+            sha256 = told.get("sha256")
             return ObjectInfo(
                 key=key,
-                size=os.fstat(fd).st_size,
-                content_type=self._attribute(fd, "content_type"),
+                size=size,
+                content_type=told.get("content_type"),
                 checksums={"sha256": sha256} if sha256 else {},
-                metadata=json.loads(metadata) if metadata else {},
+                metadata=told.get("metadata", {}),
                 uri=self._uri(key),
             )
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes from `start` up to `end`, exclusive, in pieces of 1 MiB. A missing key raises at the call."""
-        with self._opened(key) as fd:
-            size = os.fstat(fd).st_size
+        with self._opened(key) as (_, size):
+            pass
         return self._pieces(key, max(start, 0), size if end is None else min(end, size))
 
     def delete(self, key: str) -> None:
@@ -179,9 +182,13 @@ class LocalStorage:
     def _top(self, *, create: bool = False) -> Iterator[int]:
         """The root folder, opened. It may itself be a symbolic link: its owner wrote it down."""
         with self._explained("", missing=not create):
-            if create:
+            try:
+                root = os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
+            except FileNotFoundError:
+                if not create:
+                    raise
                 _make_all(self.root)
-            root = os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
+                root = os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
         try:
             yield root
         finally:
@@ -190,27 +197,31 @@ class LocalStorage:
     @contextmanager
     def _parent(self, key: str, *, create: bool = False) -> Iterator[tuple[int, int, str]]:
         """The root and the folder that the key's last part lies in, opened, and that part."""
-        *folders, name = key.split("/")
+        path, _, name = key.rpartition("/")
         with self._top(create=create) as root:
-            folder = os.dup(root)
+            folder = reach(root, path)
             try:
-                for part in folders:
-                    with self._explained(key, missing=not create):
-                        deeper = enter(folder, part, create=create)
-                    os.close(folder)
-                    folder = deeper
+                if folder is None:
+                    folder = os.dup(root)
+                    for part in path.split("/") if path else ():
+                        with self._explained(key, missing=not create):
+                            deeper = enter(folder, part, create=create)
+                        os.close(folder)
+                        folder = deeper
                 yield root, folder, name
             finally:
-                os.close(folder)
+                if folder is not None:
+                    os.close(folder)
 
     @contextmanager
-    def _opened(self, key: str) -> Iterator[int]:
+    def _opened(self, key: str) -> Iterator[tuple[int, int]]:
+        """The object's file and its size."""
         check_key(key)
         with self._parent(key) as (_, folder, name):
             with self._explained(key, missing=True):
-                fd = _open_file(folder, name)
+                fd, size = _open_file(folder, name)
             try:
-                yield fd
+                yield fd, size
             finally:
                 os.close(fd)
 
@@ -231,7 +242,7 @@ class LocalStorage:
     # --- reading ---
 
     def _pieces(self, key: str, position: int, end: int) -> Iterator[bytes]:
-        with self._opened(key) as fd:
+        with self._opened(key) as (fd, _):
             while position < end:
                 with self._explained(key):
                     piece = os.pread(fd, min(PIECE, end - position), position)
@@ -266,17 +277,21 @@ class LocalStorage:
         """The object that is there already, made durable: its writer may have died between the name and the sync."""
         with self._explained(key):
             try:
-                fd = _open_file(folder, name)
+                fd, size = _open_file(folder, name)
             except FileNotFoundError:
                 return None
             try:
                 sync(folder)
-                return PutResult(os.fstat(fd).st_size, self._attribute(fd, "sha256"), False, self._uri(key))
+                return PutResult(size, self._described(fd).get("sha256"), False, self._uri(key))
             finally:
                 os.close(fd)
 
     def _uri(self, key: str) -> str:
-        return (self.root / key).as_uri()
+        return f"{self._root_uri}/{quote(key)}"
+
+    @cached_property
+    def _root_uri(self) -> str:
+        return self.root.as_uri().rstrip("/")
 
     # --- writing ---
 
@@ -287,31 +302,35 @@ class LocalStorage:
         `head` answer for the bytes years later, when nothing else remembers them.
         """
         size, digest = 0, hashlib.sha256()
-        if stream.size:
+        reserved = stream.size if stream.size and stream.size >= RESERVED else 0
+        if reserved:
             with self._explained(key):
-                _reserve(fd, stream.size)  # a full disk is better known before the download than after
+                _reserve(fd, reserved)  # a full disk is better known before the download than after
         while piece := stream.read(PIECE):
             with self._explained(key):
                 _write(fd, piece)
             digest.update(piece)
             size += len(piece)
-        with self._explained(key):
-            os.ftruncate(fd, size)
+        if size < reserved:
+            with self._explained(key):
+                os.ftruncate(fd, size)
         return size, digest.hexdigest()
 
     def _describe(self, fd: int, content_type: str, sha256: str, metadata: Mapping[str, str]) -> None:
-        if not self._xattrs:
-            return
-        told = {"content_type": content_type, "sha256": sha256, "metadata": json.dumps(dict(metadata))}
-        for name, value in told.items():
-            # Not supported, or no room for them (ext4 has one block, and says ENOSPC): the audio matters, they do not.
+        """Beside the bytes, as one attribute: each one costs as much as a write of its own."""
+        told = {"content_type": content_type, "sha256": sha256}
+        for words in ({**told, "metadata": dict(metadata)}, told) if self._xattrs else ():
+            # Not supported, or no room for it (ext4 has one block, and says ENOSPC): the audio matters, this does not.
             with suppress(OSError):
-                os.setxattr(fd, ATTRIBUTE + name, value.encode())
+                os.setxattr(fd, ATTRIBUTE, json.dumps(words).encode())
+                return
 
-    def _attribute(self, fd: int, name: str) -> str | None:
-        with suppress(OSError):
-            return os.getxattr(fd, ATTRIBUTE + name).decode() if self._xattrs else None
-        return None
+    def _described(self, fd: int) -> dict[str, Any]:
+        """What `_describe` wrote, empty where nothing was kept."""
+        with suppress(OSError, ValueError):
+            told = json.loads(os.getxattr(fd, ATTRIBUTE)) if self._xattrs else {}
+            return told if isinstance(told, dict) else {}
+        return {}
 
     @contextmanager
     def _draft(self, root: int, folder: int, key: str) -> Iterator[Draft]:
@@ -324,11 +343,12 @@ class LocalStorage:
             draft.discard()
 
 
-def _open_file(folder: int, name: str) -> int:
-    """A regular file, opened to be read. O_NONBLOCK: a FIFO that somebody put there must not hang us."""
+def _open_file(folder: int, name: str) -> tuple[int, int]:
+    """A regular file, opened to be read, and its size. O_NONBLOCK: a FIFO that somebody put there must not hang us."""
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode):
+        return fd, found.st_size
     os.close(fd)
     raise IsADirectoryError(errno.EISDIR, "not a regular file")
 

@@ -21,7 +21,7 @@ from .catalogue import utc_now
 from .database import Database
 from .heartbeat import Held
 from .leases import Claim
-from .listing import by_id
+from .listing import by_ids
 from .model import (
     ChecksumMismatch,
     Copy,
@@ -227,8 +227,8 @@ def lacking(database: Database, storage: str) -> Iterator[tuple[int, Recording]]
         query = select(recordings.c.id).where(_lacks(storage), recordings.c.id > last)
         with database.read() as connection:
             ids = connection.execute(query.order_by(recordings.c.id).limit(_PAGE)).scalars().all()
-            page = [(recording_id, by_id(connection, recording_id)) for recording_id in ids]
-        yield from page
+            known = by_ids(connection, ids)
+        yield from ((recording_id, known[recording_id]) for recording_id in ids)
         if len(ids) < _PAGE:
             return
         last = ids[-1]

@@ -28,6 +28,7 @@ from .model import LeaseLost, NotAudio, SourceDenied, SourceTruncated, SourceUna
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 3
+_HEADERS = {"Accept-Encoding": "identity", "Accept": "*/*"}
 _TIMEOUTS = (5, 60)  # seconds to connect, seconds without a byte
 
 # A source slower than this on average, after a grace, is hung for our purposes: speech alone is 4 KiB/s.
@@ -98,14 +99,10 @@ class Fetcher:
         try:
             # No encoding: a gzipped body would hide its true length. No automatic redirects: requests decides by its
             # own rules who gets the token. https://requests.readthedocs.io/en/latest/user/quickstart/#redirection-and-history
-            return self._session.get(
-                url,
-                auth=self._auth,
-                headers={"Accept-Encoding": "identity", "Accept": "*/*"},
-                stream=True,
-                allow_redirects=False,
-                timeout=_TIMEOUTS,
-            )
+            # Prepared by itself, not by the session, which would add what it found in ~/.netrc and old cookies.
+            request = requests.Request("GET", url, headers=_HEADERS, auth=self._auth).prepare()
+            settings = self._session.merge_environment_settings(url, {}, True, None, None)
+            return self._session.send(request, allow_redirects=False, timeout=_TIMEOUTS, **settings)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise SourceUnavailable(f"{_host(url)} could not be reached: {_short(error)}") from error
 

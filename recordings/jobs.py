@@ -91,6 +91,8 @@ class Engine:
     def dispatch(self, copy_id: int) -> None:
         """Say "look at this copy now". Raises what the queue's driver raises; the copy itself is safe either way."""
         self._connected()(copy_id)
+        if self._consumer is not None:
+            self._consumer.rouse()
 
     def start(self) -> None:
         """Start the worker threads and the sweep, and return. Waits for a queue that is away, in the background."""

@@ -13,20 +13,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Update, and_, bindparam, func, select, update
+from sqlalchemy import Connection, String, Update, and_, bindparam, cast, func, select, update
 
 from .catalogue import utc_now
 from .database import Database
-from .listing import by_id
+from .listing import by_ids
 from .model import CatalogueUnavailable, LeaseLost, PutResult, Recording, State
 from .tables import copies, recordings
 from .together import Together
 
 log = logging.getLogger(__name__)
-
-_Step = Callable[[Connection], Any]
 
 _LIVE = (State.PENDING.value, State.WAITING.value, State.BLOCKED.value, State.FETCHING.value)
 _REDISPATCH_SECONDS = 300.0
@@ -34,15 +32,16 @@ _REDISPATCH_SECONDS = 300.0
 # Made once: making a statement costs more than running it.
 _CLAIM = (
     update(copies)
-    .where(copies.c.id == bindparam("wanted"), copies.c.state.in_(_LIVE), copies.c.held_until <= bindparam("now"))
+    .where(copies.c.id.in_(bindparam("wanted", expanding=True)))
+    .where(copies.c.state.in_(_LIVE), copies.c.held_until <= bindparam("now"))
     .values(
         state=State.FETCHING.value,
-        token=bindparam("new_token"),
+        token=bindparam("new_token", String) + cast(copies.c.id, String),
         held_until=bindparam("until"),
         due_at=bindparam("until"),
         attempts=copies.c.attempts + 1,
     )
-    .returning(*copies.c["recording_id", "storage", "attempts", "key"])
+    .returning(*copies.c["id", "recording_id", "storage", "token", "attempts", "key"])
 )
 
 # A copy whose workers died this often without a word waits like one that failed: it may be what kills them.
@@ -59,6 +58,16 @@ class Claim:
     attempts: int
     recording: Recording
     key: str | None = None
+
+
+class _Ending(NamedTuple):
+    """The end of a claim: the columns that it sets, and the words for `_finishing`."""
+
+    names: tuple[str, ...]
+    words: dict[str, Any]
+
+
+_Step = int | _Ending  # a copy that is wanted, or the end of a claim
 
 
 class Leases:
@@ -81,18 +90,20 @@ class Leases:
 
     def claim(self, copy_id: int) -> Claim | None:
         """Take the copy, or None: done, held by another, or its time has not come."""
-        token = self._new_token()
-        claimed: Claim | None = self._commit(lambda connection: self._take(connection, copy_id, token))
+        claimed: Claim | None = self._commit(copy_id)
         return claimed
 
-    def _take(self, connection: Connection, copy_id: int, token: str) -> Claim | None:
+    def _take(self, connection: Connection, wanted: Sequence[int]) -> dict[int, Claim]:
+        """The claims on those of these copies that nobody holds, by copy."""
         now = self._clock()  # not earlier: waiting for a busy database must not eat up the lease
         until = now + timedelta(seconds=self.lease)
-        told = {"wanted": copy_id, "now": now, "new_token": token, "until": until}
-        row = connection.execute(_CLAIM, told).first()
-        if row is None:
-            return None
-        return Claim(copy_id, token, row.storage, row.attempts, by_id(connection, row.recording_id), row.key)
+        told = {"wanted": wanted, "now": now, "new_token": f"{self._new_token()}-", "until": until}
+        rows = connection.execute(_CLAIM, told).all()
+        known = by_ids(connection, {row.recording_id for row in rows}) if rows else {}
+        return {
+            row.id: Claim(row.id, row.token, row.storage, row.attempts, known[row.recording_id], row.key)
+            for row in rows
+        }
 
     def renew(self, tokens: Collection[str]) -> set[str]:
         """Hold on to these claims for another lease; returns those that are still ours."""
@@ -222,13 +233,11 @@ class Leases:
 
     def _wrote(self, claim: Claim, state: State, **values: Any) -> bool:
         told = {"state": state.value, "token": None} | values
-        statement = _finishing(tuple(told))
         mine = {"its_id": claim.copy_id, "its_token": claim.token}
-        words = mine | {f"new_{name}": value for name, value in told.items()}
-        return bool(self._commit(lambda connection: connection.execute(statement, words).rowcount > 0))
+        return bool(self._commit(_Ending(tuple(told), mine | {f"new_{name}": value for name, value in told.items()})))
 
     def _commit(self, step: _Step) -> Any:
-        """The step's result, once it is committed.
+        """The step's result, once it is committed: the `Claim` on a copy or None, or whether an ending was ours.
 
         On SQLite, where writers take turns, in one transaction with all that wait. On Postgres they need not wait; and
         transactions of several rows, each in an order of its own, could wait for each other there.
@@ -236,8 +245,17 @@ class Leases:
         return self._together.do(step) if self.database.sqlite else self._commit_all([step])[0]
 
     def _commit_all(self, steps: Sequence[_Step]) -> list[Any]:
+        wanted = [step for step in steps if isinstance(step, int)]
         with self.database.write() as connection:
-            return [step(connection) for step in steps]
+            ended = [
+                connection.execute(_finishing(step.names), step.words).rowcount > 0
+                for step in steps
+                if isinstance(step, _Ending)
+            ]
+            taken = self._take(connection, wanted) if wanted else {}
+        endings = iter(ended)
+        # Of two who want the same copy the first gets it.
+        return [taken.pop(step, None) if isinstance(step, int) else next(endings) for step in steps]
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, or_, select
@@ -37,7 +37,7 @@ _RECORDINGS: Select[Any] = select(
 
 # Made once: making a statement costs more than running it, and each archived copy needs all of these.
 _BY_UUID = _RECORDINGS.where(recordings.c.recording_uuid == bindparam("uuid")).order_by(recordings.c.id)
-_BY_ID = _RECORDINGS.where(recordings.c.id == bindparam("row_id"))
+_BY_IDS = _RECORDINGS.where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 _CALLS = (
     select(calls).where(or_(calls.c.conversation_key.in_(_KEYS), calls.c.joined_key.in_(_KEYS))).order_by(calls.c.id)
@@ -51,9 +51,10 @@ def find(database: Database, recording_uuid: str) -> list[Recording]:
         return _with_copies(connection, connection.execute(_BY_UUID, {"uuid": recording_uuid}).all())
 
 
-def by_id(connection: Connection, recording_id: int) -> Recording:
-    """The recording in this row, read within the caller's transaction."""
-    return _with_copies(connection, connection.execute(_BY_ID, {"row_id": recording_id}).all())[0]
+def by_ids(connection: Connection, recording_ids: Collection[int]) -> dict[int, Recording]:
+    """The recordings in these rows, by row, read within the caller's transaction."""
+    rows = connection.execute(_BY_IDS, {"row_ids": list(recording_ids)}).all()
+    return dict(zip((row.id for row in rows), _with_copies(connection, rows), strict=True))
 
 
 def listing(database: Database, *, state: State | None = None) -> Iterator[Recording]:

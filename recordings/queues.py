@@ -26,7 +26,8 @@ from sqlalchemy import make_url
 log = logging.getLogger(__name__)
 
 _NAME = "tapekeeper"
-_POLL_SECONDS = 1.0  # Huey's own default waits up to 10 s between two looks at an idle queue
+# An idle queue is looked at again after the first, then ever more rarely; Huey's own default goes up to 10 s.
+_POLLS = (0.1, 1.0)
 _TABLES_LOCK = 0x7461_7071  # "tapq": any number that nobody else on this Postgres locks
 
 # Connections to Redis that one process may hold. Each is used for a moment, so they need not be as many as threads.
@@ -83,8 +84,12 @@ class HintConsumer(Consumer):  # type: ignore[misc]  # huey has no types
 
     def __init__(self, huey: Huey, threads: int, trouble: Callable[[Exception], None]) -> None:
         self._trouble = trouble
+        self._bell = _Bell()
         self.started = threading.Event()
-        super().__init__(huey, workers=threads, periodic=False, max_delay=_POLL_SECONDS, scheduler_interval=60)
+        first, last = _POLLS
+        super().__init__(
+            huey, workers=threads, periodic=False, initial_delay=first, max_delay=last, scheduler_interval=60
+        )
 
     def start(self) -> None:
         """Start the threads."""
@@ -94,31 +99,80 @@ class HintConsumer(Consumer):  # type: ignore[misc]  # huey has no types
     def _create_worker(self) -> _HintWorker:
         worker = _HintWorker(self.huey, self.stop_flag, self.default_delay, self.max_delay, self.backoff)
         worker.trouble = self._trouble
+        worker.bell = self._bell
         return worker
+
+    @property
+    def asleep(self) -> int:
+        """How many threads found nothing to do."""
+        return self._bell.asleep
+
+    def rouse(self) -> None:
+        """Something is in the queue: one thread that sleeps looks at once."""
+        self._bell.ring()
+
+    def stop(self, graceful: bool = False) -> None:
+        """End the threads, when they have finished if `graceful`; those that sleep hear it at once."""
+        self.stop_flag.set()
+        self._bell.ring(everybody=True)
+        super().stop(graceful)
 
     def _set_signal_handlers(self) -> None:
         """Only a main thread may set them, and here it has its own."""
 
 
+class _Bell:
+    """Wakes sleeping threads. `rings` counts: who noted it before it looked misses no ring that came meanwhile."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Condition()
+        self.rings = self.asleep = 0
+
+    def ring(self, *, everybody: bool = False) -> None:
+        with self._rung:
+            self.rings += 1
+            self._rung.notify_all() if everybody else self._rung.notify()
+
+    def wait(self, seen: int, seconds: float) -> None:
+        """Until there are other rings than `seen`, or for so long."""
+        with self._rung:
+            self.asleep += 1
+            self._rung.wait_for(lambda: self.rings != seen, seconds)
+            self.asleep -= 1
+
+
 class _HintWorker(Worker):  # type: ignore[misc]  # huey has no types
-    """Huey's worker, which would log a traceback a second from each thread while its server is away."""
+    """Huey's worker, which would log a traceback a second from each thread while its server is away.
+
+    Whoever finds a message wakes one that sleeps: after a pause the first poll that finds work brings everybody in.
+    """
 
     trouble: Callable[[Exception], None]
+    bell: _Bell
+    delay: float  # seconds until the next look, while the queue is empty
 
     def loop(self, now: Any = None) -> None:
         """Take one message, if there is one, and do what it says."""
+        seen = self.bell.rings
         try:
             data = self.huey.storage.dequeue()
         except Exception as error:  # whatever the queue's driver raises
             self.trouble(error)
             data = None
         if data is None:
-            self.sleep()
+            self.bell.wait(seen, self.delay)
+            self.delay = min(self.delay * self.backoff, self.max_delay)
             return
         self.delay = self.default_delay
+        self.bell.ring()
         try:
             task = self.huey.deserialize_task(data)
         except Exception as error:  # whatever a stranger's bytes lead to
             log.warning("A message in the queue is not ours and was dropped: %s", error)
             return
-        self.huey.execute(task, now)
+        try:
+            # Not by `huey.execute`: for every task it asks its storage whether it was revoked, and clears that up
+            # afterwards. Nobody revokes a hint, and that was a tenth of a worker's time.
+            task.execute()
+        except Exception:  # what no code foresaw; the lease runs out, and the sweep comes back to the copy
+            log.exception("A job broke off; the sweep comes back to it.")

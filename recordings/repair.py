@@ -15,7 +15,7 @@ from sqlalchemy import and_, update
 from . import proof, sidecar, sniff
 from .backfill import CopySource, Duplicator, state_of
 from .database import Database
-from .listing import by_id
+from .listing import by_ids
 from .model import Copy, Recording, State, StorageBackend, TapekeeperError
 from .retrieval import Retrieval
 from .tables import copies
@@ -53,7 +53,7 @@ class Repair:
         if bytes_there is not None and _as_stored(found, *bytes_there):
             raise Unrepairable("It reads back right, so it is left alone: only the store's own word on it is wrong.")
         with self._database.read() as connection:
-            recording = by_id(connection, found.recording_id)
+            recording = by_ids(connection, [found.recording_id])[found.recording_id]
         donor = self._donor(recording, found)
         if donor is None and not self._at_vonage(recording):
             raise Unrepairable("No other storage has a good copy, and Vonage keeps it no more: nothing was changed.")

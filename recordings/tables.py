@@ -116,7 +116,7 @@ copies = Table(
     Column("storage", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("token", String(32)),  # whoever holds the lease; finishing asks for it
+    Column("token", String(64)),  # whoever holds the lease; finishing asks for it
     Column("held_until", UtcTime, nullable=False),  # nobody may claim before: a running lease, or a back-off
     Column("due_at", UtcTime, nullable=False),  # the sweep dispatches from then on
     Column("key", Text),

@@ -155,31 +155,6 @@ def test_an_illegal_key_reaches_no_disk(store: LocalStorage, root: Path, key: st
     assert not root.exists()
 
 
-def test_symbolic_links_inside_lead_nowhere(store: LocalStorage, root: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "r.mp3").write_text("secret")
-    root.mkdir(parents=True)
-    (root / "folder").symlink_to(outside)
-    (root / "file.mp3").symlink_to(outside / "r.mp3")
-    source = FakeSource(1)
-    for act in (store.head, store.get, store.delete, lambda key: put(store, source, key)):
-        with pytest.raises(StorageConfigurationError, match="symbolic link"):
-            act("folder/r.mp3")
-    for act in (store.head, store.get, lambda key: put(store, source, key)):
-        with pytest.raises(StorageConfigurationError, match="symbolic link"):
-            act("file.mp3")
-    assert source.opens == 0
-    assert (outside / "r.mp3").read_text() == "secret"
-
-
-def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
-    (tmp_path / "volume").mkdir()
-    (tmp_path / "root").symlink_to("volume")
-    put(LocalStorage(tmp_path / "root"), FakeSource(1))
-    assert (tmp_path / "volume" / KEY).exists()
-
-
 def test_a_pipe_under_a_key_does_not_hang(store: LocalStorage, root: Path) -> None:
     root.mkdir(parents=True)
     os.mkfifo(root / "pipe")

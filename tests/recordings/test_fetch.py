@@ -26,8 +26,8 @@ CHUNKS = (1, 7, 4096, 1 << 20, -1)
 class Hasty(requests.Session):
     """A session that waits for no byte longer than a moment."""
 
-    def get(self, url, **words):
-        return super().get(url, **words | {"timeout": (1, 0.2)})
+    def send(self, request, **words):
+        return super().send(request, **words | {"timeout": (1, 0.2)})
 
 
 @pytest.fixture

@@ -101,6 +101,47 @@ def test_what_is_announced_is_looked_at_without_waiting(make_engine, until):
     until(lambda: sorted(done) == list(range(20)), "all are looked at")
 
 
+def test_a_hint_wakes_a_worker_that_sleeps_and_work_wakes_the_others(make_engine, until, monkeypatch):
+    monkeypatch.setattr("recordings.queues._POLLS", (3600, 3600))
+    meeting, done = threading.Barrier(2), []
+
+    def archive(copy_id):
+        meeting.wait(10)  # each of two copies needs a thread of its own
+        done.append(copy_id)
+
+    engine = make_engine(archive)
+    engine.start()
+    until(lambda: engine._consumer and engine._consumer.asleep == 2, "both threads found nothing")
+    engine.announce(1)
+    engine.announce(2)
+    until(lambda: sorted(done) == [1, 2], "both were woken")
+
+
+def test_stopping_does_not_wait_for_those_who_sleep(make_engine, until, monkeypatch):
+    monkeypatch.setattr("recordings.queues._POLLS", (3600, 3600))
+    engine = make_engine()
+    engine.start()
+    until(lambda: engine._consumer and engine._consumer.asleep == 2, "both threads sleep")
+    engine.stop(timeout=20)
+    assert not any(thread.is_alive() for _, thread in engine._consumer.worker_threads)
+
+
+def test_a_job_that_breaks_off_ends_no_thread(make_engine, until, caplog):
+    done = []
+
+    def archive(copy_id):
+        if copy_id < 4:
+            raise RuntimeError("nobody foresaw this")
+        done.append(copy_id)
+
+    engine = make_engine(archive)
+    engine.start()
+    for copy_id in range(5):
+        engine.announce(copy_id)
+    until(lambda: done == [4], "a thread is left for the last one")
+    assert "nobody foresaw this" in caplog.text
+
+
 def test_another_process_may_announce(make_engine, until):
     done = []
     web, worker = make_engine(), make_engine(done.append)

@@ -32,6 +32,28 @@ def test_a_claim_knows_its_recording_and_counts_its_attempt(leases, new_copy, ro
     assert (row["held_until"] - clock()).total_seconds() == 60
 
 
+def test_many_who_claim_and_finish_at_once_each_get_what_is_theirs(leases, new_copy, row_of):
+    ended = [leases.claim(new_copy(recording_uuid=f"old-{n}")) for n in range(8)]
+    wanted = [new_copy(recording_uuid=f"new-{n}") for n in range(8)]
+    together = threading.Barrier(24)
+
+    def act(do, what):
+        together.wait(10)
+        return do(what)
+
+    with ThreadPoolExecutor(24) as pool:
+        endings = [pool.submit(act, lambda claim: store(leases, claim), claim) for claim in ended]
+        first, second = ([pool.submit(act, leases.claim, copy_id) for copy_id in wanted] for _ in range(2))
+    assert [future.result() for future in endings] == [None] * 8
+    claims = [one.result() or two.result() for one, two in zip(first, second, strict=True)]
+    assert [claim.copy_id for claim in claims] == wanted
+    assert [claim.recording.recording_uuid for claim in claims] == [f"new-{n}" for n in range(8)]
+    assert sum(future.result() is None for future in (*first, *second)) == 8
+    assert [row_of(copy_id)["token"] for copy_id in wanted] == [claim.token for claim in claims]
+    assert len({claim.token for claim in claims}) == 8
+    assert {row_of(claim.copy_id)["state"] for claim in ended} == {"stored"}
+
+
 def test_of_many_who_claim_at_once_one_gets_it(make_database, new_copy, clock):
     copy_id, together = new_copy(), threading.Barrier(16)
     offices = [Leases(make_database(), clock=clock) for _ in range(4)]

@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.Column("storage", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("token", sa.String(length=32), nullable=True),
+        sa.Column("token", sa.String(length=64), nullable=True),
         sa.Column("held_until", TIME, nullable=False),
         sa.Column("due_at", TIME, nullable=False),
         sa.Column("key", sa.Text(), nullable=True),

@@ -1,0 +1,83 @@
+"""The folder backend and symbolic links: the root may be one, what lies below it is never reached through one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backends.drafts import Drafts, Way
+from backends.local import LocalStorage
+from plugins.fakes import FakeSource
+from recordings.model import PutResult, StorageConfigurationError
+
+KEY = "2026/11/22/CON-1/r.mp3"
+
+
+def put(store: LocalStorage, source: FakeSource, key: str = KEY) -> PutResult:
+    return store.put(key, source, content_type="audio/mpeg", metadata={})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "not" / "yet there"
+
+
+@pytest.fixture(params=list(Way), ids=lambda way: way.name)
+def store(request: pytest.FixtureRequest, root: Path) -> LocalStorage:
+    return LocalStorage(root, drafts=Drafts(way=request.param))
+
+
+def test_symbolic_links_inside_lead_nowhere(store: LocalStorage, root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "r.mp3").write_text("secret")
+    root.mkdir(parents=True)
+    (root / "folder").symlink_to(outside)
+    (root / "file.mp3").symlink_to(outside / "r.mp3")
+    source = FakeSource(1)
+    for act in (store.head, store.get, store.delete, lambda key: put(store, source, key)):
+        with pytest.raises(StorageConfigurationError, match="symbolic link"):
+            act("folder/r.mp3")
+    for act in (store.head, store.get, lambda key: put(store, source, key)):
+        with pytest.raises(StorageConfigurationError, match="symbolic link"):
+            act("file.mp3")
+    assert source.opens == 0
+    assert (outside / "r.mp3").read_text() == "secret"
+
+
+def test_a_symbolic_link_to_another_folder_of_the_archive_is_not_followed_either(
+    store: LocalStorage, root: Path
+) -> None:
+    put(store, FakeSource(3), "2026/call/r.mp3")
+    (root / "2025").symlink_to("2026")
+    (root / "2026" / "alias").symlink_to("call")
+    for key in ("2025/call/r.mp3", "2026/alias/r.mp3"):
+        for act in (store.head, store.get, store.delete, lambda key: put(store, FakeSource(1), key)):
+            with pytest.raises(StorageConfigurationError, match="symbolic link"):
+                act(key)
+    assert store.head("2026/call/r.mp3").size == 3
+
+
+@pytest.mark.parametrize("place", [None, "/elsewhere", OSError("no /proc here")])
+def test_where_the_system_does_not_tell_where_a_folder_lies_it_is_entered_step_by_step(
+    store: LocalStorage, root: Path, monkeypatch: pytest.MonkeyPatch, place: object
+) -> None:
+    def readlink(path: str) -> object:
+        if isinstance(place, OSError):
+            raise place
+        return place
+
+    monkeypatch.setattr("backends.drafts.os.readlink", readlink)
+    put(store, FakeSource(3), "2026/call/r.mp3")
+    assert store.head("2026/call/r.mp3").size == 3
+    (root / "2025").symlink_to("2026")
+    with pytest.raises(StorageConfigurationError, match="symbolic link"):
+        store.head("2025/call/r.mp3")
+
+
+def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "root").symlink_to("volume")
+    put(LocalStorage(tmp_path / "root"), FakeSource(1))
+    assert (tmp_path / "volume" / KEY).exists()
