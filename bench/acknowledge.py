@@ -22,7 +22,7 @@ def run(*, quick: bool) -> tuple[list[Row], list[str]]:
     theirs: list[_Measured] = []
     with stage() as here:
         home = here.fresh("ours")
-        settings = here.environment("ours", EMBEDDED_WORKER="false")
+        settings = here.environment(home, EMBEDDED_WORKER="false")
         with (
             application(settings, home / "log") as app,
             gunicorn("bench.noop:create_app()", {}, here.folder / "noop.log") as noop,

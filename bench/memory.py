@@ -41,7 +41,7 @@ def run(*, quick: bool) -> tuple[list[Row], list[str]]:
 
 def _ours(here: Stage, size: int) -> tuple[int, float]:
     home = here.fresh("ours")
-    settings = here.environment("ours")
+    settings = here.environment(home)
     with application(settings, home / "log") as server:
         _archive(here, home, server, SMALL, 1)
         machine.forget_peak(server.worker)

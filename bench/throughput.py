@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jwt
@@ -12,7 +13,7 @@ import jwt
 from . import machine
 from .load import send, signed_events
 from .rivals import check, sdk
-from .stage import APPLICATION_ID, Stage, application, child, listed, stage, stored, wait_stored
+from .stage import APPLICATION_ID, Server, Stage, application, child, listed, stage, stored, wait_stored
 from .table import Row, compared, spread
 
 SIZE = 200_000
@@ -25,7 +26,8 @@ GOAL = 10
 def run(*, quick: bool) -> tuple[list[Row], list[str]]:
     """Rounds in turns: the same URLs at the same pretend Vonage, eight at once on either side."""
     rounds, count = (QUICK_ROUNDS, QUICK_FILES) if quick else (ROUNDS, FILES)
-    whole: list[_Measured] = []
+    apart: list[_Measured] = []
+    lone: list[_Measured] = []
     alone: list[_Measured] = []
     theirs: list[_Measured] = []
     with stage() as here:
@@ -33,14 +35,17 @@ def run(*, quick: bool) -> tuple[list[Row], list[str]]:
         for _ in range(rounds):
             urls = [here.url(SIZE) for _ in range(count)]
             theirs.append(_sdk(here, urls))
-            whole.append(_from_event(here, urls))
+            apart.append(_web_and_worker(here, urls))
+            lone.append(_lone_process(here, urls))
             alone.append(_fetch_alone(here, urls))
         ceiling.append(_ceiling(here, count))
     others = [one.rate for one in theirs]
     rows = [
-        compared("archived, from event to verified, beside the SDK's download", [w.rate for w in whole], others, GOAL),
+        compared("archived from event to verified, web and worker", [one.rate for one in apart], others, GOAL),
+        compared("the same, both in one process", [one.rate for one in lone], others, GOAL),
         compared("the same, events accepted beforehand", [one.rate for one in alone], others, GOAL),
-        _costs("processor time for each, from event to verified", whole, theirs),
+        _costs("processor time for each, web and worker", apart, theirs),
+        _costs("the same, both in one process", lone, theirs),
         _costs("the same, events accepted beforehand", alone, theirs),
         Row("what the pretend Vonage can serve", "", spread(ceiling, "/s")),
     ]
@@ -67,25 +72,44 @@ def _sdk(here: Stage, urls: Sequence[str]) -> _Measured:
     return _Measured(len(urls) / done.seconds, done.busy / len(urls) * 1000)
 
 
-def _from_event(here: Stage, urls: Sequence[str]) -> _Measured:
-    """One gunicorn with the worker in it, as a lone process is deployed."""
-    home = here.fresh("ours")
-    settings = here.environment("ours", WORKER_THREADS=str(THREADS))
-    with application(settings, home / "log") as server:
-        send(server.port, signed_events([here.url(SIZE)], SIZE), 1)
-        wait_stored(home, 1, server.process)
-        busy = machine.processor_seconds(server.worker)
-        sent = send(server.port, signed_events(urls, SIZE), THREADS)
-        done = wait_stored(home, 1 + len(urls), server.process)
-        busy = machine.processor_seconds(server.worker) - busy
+def _web_and_worker(here: Stage, urls: Sequence[str]) -> _Measured:
+    """As the Procfile deploys it: one process that takes events in, one that archives."""
+    home = here.fresh("apart")
+    settings = here.environment(home, WORKER_THREADS=str(THREADS), EMBEDDED_WORKER="false")
+    with (
+        application(settings, home / "log") as server,
+        child(["flask", "--app", "wsgi", "worker"], settings, home / "log") as worker,
+    ):
+        measured = _from_event(here, urls, home, server, [server.worker, worker.pid])
     _verify(settings, 1 + len(urls))
+    return measured
+
+
+def _lone_process(here: Stage, urls: Sequence[str]) -> _Measured:
+    """One gunicorn with the worker in it, as it starts without any setting."""
+    home = here.fresh("lone")
+    settings = here.environment(home, WORKER_THREADS=str(THREADS))
+    with application(settings, home / "log") as server:
+        measured = _from_event(here, urls, home, server, [server.worker])
+    _verify(settings, 1 + len(urls))
+    return measured
+
+
+def _from_event(here: Stage, urls: Sequence[str], home: Path, server: Server, pids: Sequence[int]) -> _Measured:
+    """From the first event sent until the last copy is stored, once a first recording has warmed everything up."""
+    send(server.port, signed_events([here.url(SIZE)], SIZE), 1)
+    wait_stored(home, 1, server.process)
+    busy = sum(machine.processor_seconds(pid) for pid in pids)
+    sent = send(server.port, signed_events(urls, SIZE), THREADS)
+    done = wait_stored(home, 1 + len(urls), server.process)
+    busy = sum(machine.processor_seconds(pid) for pid in pids) - busy
     return _Measured(len(urls) / (done - sent.began), busy / len(urls) * 1000)
 
 
 def _fetch_alone(here: Stage, urls: Sequence[str]) -> _Measured:
     """`flask worker` on a catalogue that others filled; its start is not counted, so neither are its first copies."""
     home = here.fresh("worker")
-    settings = here.environment("worker", WORKER_THREADS=str(THREADS), EMBEDDED_WORKER="false")
+    settings = here.environment(home, WORKER_THREADS=str(THREADS), EMBEDDED_WORKER="false")
     with application(settings, home / "log") as server:
         send(server.port, signed_events(urls, SIZE), THREADS)
     with child(["flask", "--app", "wsgi", "worker"], settings, home / "log") as worker:

@@ -38,9 +38,9 @@ def configure_logging(level: str, form: str) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    # No line, gunicorn's neither, tells thread or source line, and finding them out takes half of the time of a line.
+    # No line tells thread or source line, and finding them out takes most of the time of a line.
     # https://docs.python.org/3/howto/logging.html#optimization
-    logging.logThreads = False
+    logging.logThreads = logging.logMultiprocessing = False
     logging._srcfile = None
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

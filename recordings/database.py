@@ -47,6 +47,7 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.sqlite else _postgres_engine(url)
         self._writing = threading.Lock() if self.sqlite else None
+        self._kept: Connection | None = None
         self._ready = False
         self._preparing = threading.Lock()
 
@@ -55,7 +56,7 @@ class Database:
         """A transaction that is committed, durably, when the block ends. Raises `CatalogueUnavailable`."""
         with _translated():
             self._prepare()
-            with self._turn(), self.engine.begin() as connection:
+            with self._turn(), self._writer() as connection, connection.begin():
                 yield connection
 
     @contextmanager
@@ -86,7 +87,33 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
+        with self._turn():
+            self._put_away()
         self.engine.dispose()
+
+    @contextmanager
+    def _writer(self) -> Iterator[Connection]:
+        """A connection to write with. SQLite has one writer at a time, so the same one serves them all.
+
+        Taking it from the pool and giving it back costs as much as one of its statements. After an error it is not
+        used again.
+        """
+        if not self.sqlite:
+            with self.engine.connect() as connection:
+                yield connection
+            return
+        if self._kept is None:
+            self._kept = self.engine.connect()
+        try:
+            yield self._kept
+        except BaseException:
+            self._put_away()
+            raise
+
+    def _put_away(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

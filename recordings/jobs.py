@@ -23,7 +23,7 @@ from .causes import RetryPolicy
 from .heartbeat import Heartbeat
 from .leases import Leases
 from .model import CatalogueUnavailable
-from .queues import HintConsumer
+from .queues import HintConsumer, hand_over
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ _SWEEP_SOON, _SWEEP_IDLE = 5.0, 15.0
 
 # A sweep adds no more to a queue that holds so many messages: it is worked on, and must not grow by repetition.
 _BACKLOG, _SWEEP_MOST = 1000, 500
-_GATHER_SECONDS = 0.02  # a burst is handed over as one: waking up for each hint would slow the webhooks down
+# Hints of so many seconds, or so many hints, are handed over as one: a hand-over for each would slow the webhooks down.
+_GATHER_SECONDS, _HANDFUL = 0.02, 50
 _HINTS = 1000  # waiting to be handed to the queue; further ones are the sweep's
 
 
@@ -88,9 +89,10 @@ class Engine:
             if self._hinting is None:
                 self._hinting = self._thread("tapekeeper-hints", self._hint_on)
 
-    def dispatch(self, copy_id: int) -> None:
-        """Say "look at this copy now". Raises what the queue's driver raises; the copy itself is safe either way."""
-        self._connected()(copy_id)
+    def dispatch(self, *copy_ids: int) -> None:
+        """Say "look at these copies now". Raises what the queue's driver raises; they are safe either way."""
+        task = self._connected()
+        hand_over(task.huey, [task.s(copy_id) for copy_id in copy_ids])
         if self._consumer is not None:
             self._consumer.rouse()
 
@@ -114,9 +116,8 @@ class Engine:
         given_back = self._heartbeat.release_all(hearing)
         if given_back:
             log.warning("Stopped with %d copies unfinished; another worker takes them over.", len(given_back))
-        for copy_id in given_back:
-            if not self._handed_over(copy_id):
-                break  # they are due, so a sweep finds them
+        if given_back:
+            self._handed_over(*given_back)  # else a sweep finds them: they are due
         self.release()
 
     def release(self) -> None:
@@ -129,10 +130,9 @@ class Engine:
         self._leases.expire(self._policy.backoff)
         room = self._room()
         due = self._leases.due(limit=room) if room > 0 else []
-        for place, copy_id in enumerate(due):
-            if not self._handed_over(copy_id):
-                self._leases.postpone(due[place:], _OUTAGE_SECONDS)
-                return place
+        if due and not self._handed_over(*due):
+            self._leases.postpone(due, _OUTAGE_SECONDS)
+            return 0
         return len(due)
 
     def _room(self) -> int:
@@ -183,20 +183,19 @@ class Engine:
     def _hint_on(self) -> None:
         while True:
             with self._hinted:
-                idle = not self._hints
                 self._hinted.wait_for(lambda: self._hints or self.stopping.is_set())
                 if not self._hints:
                     return
-            if idle:
-                self.stopping.wait(_GATHER_SECONDS)
-            copy_id = self._hints.popleft()
+            self.stopping.wait(_GATHER_SECONDS)
+            with self._hinted:
+                hints = [self._hints.popleft() for _ in range(min(len(self._hints), _HANDFUL))]
             # Twice, because the first may only find that old connections are dead.
-            if not self._handed_over(copy_id) and not self._handed_over(copy_id):
+            if not self._handed_over(*hints) and not self._handed_over(*hints):
                 self._hints.clear()  # each would wait for the same server; the sweep has them
 
-    def _handed_over(self, copy_id: int) -> bool:
+    def _handed_over(self, *copy_ids: int) -> bool:
         try:
-            self.dispatch(copy_id)
+            self.dispatch(*copy_ids)
         except Exception as error:  # whatever the queue's driver raises
             self._complain(error)
             return False

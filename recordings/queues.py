@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from huey import Huey, RedisHuey, SqliteHuey
-from huey.api import PostgresHuey
+from huey.api import PostgresHuey, Task
 from huey.consumer import Consumer, Worker
 from huey.registry import Message
 from huey.serializer import Serializer
+from huey.storage import SqliteStorage
 from redis import BlockingConnectionPool
 from sqlalchemy import make_url
 
@@ -74,6 +75,20 @@ def _create_tables(storage: Any) -> None:
         if cursor.fetchone()[0] is None:
             for statement in storage.ddl:
                 cursor.execute(statement)
+
+
+def hand_over(huey: Huey, tasks: Sequence[Task]) -> None:
+    """Put these into the queue; raises as its driver does, and then some may be in it.
+
+    In one transaction where that is known to pay: on SQLite each one has a file to lock and to write to.
+    """
+    if isinstance(huey.storage, SqliteStorage):
+        rows = [(huey.storage.name, huey.serialize_task(task), 0) for task in tasks]
+        with huey.storage.db(commit=True) as cursor:
+            cursor.executemany("INSERT INTO task (queue, data, priority) VALUES (?, ?, ?)", rows)
+    else:
+        for task in tasks:
+            huey.enqueue(task)
 
 
 class HintConsumer(Consumer):  # type: ignore[misc]  # huey has no types

@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-_GATHER_SECONDS = 0.002
+_GATHER_SECONDS = 0.004
 
 
 class Together(Generic[Item, Result]):
