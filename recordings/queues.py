@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from huey import Huey, RedisHuey, SqliteHuey
+from huey import Huey, RedisHuey
 from huey.api import PostgresHuey, Task
 from huey.consumer import Consumer, Worker
 from huey.registry import Message
@@ -60,7 +60,7 @@ def make_queue(url: str) -> Huey:
         path = Path(make_url(url).database or "")
         path.parent.mkdir(parents=True, exist_ok=True)
         # The queue holds hints only, so it need not survive a power cut: no fsync.
-        return SqliteHuey(_NAME, filename=str(path), fsync=False, **options)
+        return Huey(_NAME, storage_class=_SqliteHints, filename=str(path), fsync=False, **options)
     dsn = url.replace("+psycopg", "", 1)
     huey = PostgresHuey(_NAME, dsn=dsn, blocking=False, create_tables=False, **_POSTGRES_OPTIONS, **options)
     _create_tables(huey.storage)
@@ -77,15 +77,40 @@ def _create_tables(storage: Any) -> None:
                 cursor.execute(statement)
 
 
+# In the order of the table's index.
+_TAKE = """
+DELETE FROM task WHERE id = (SELECT id FROM task WHERE queue = ? ORDER BY priority DESC, id LIMIT 1) RETURNING data
+"""
+
+
+class _SqliteHints(SqliteStorage):  # type: ignore[misc]  # huey has no types
+    """Huey's SQLite storage, of which a hint takes half of the statements: each costs a turn of the interpreter's lock.
+
+    The table is Huey's own, whose version is pinned.
+    """
+
+    def enqueue_all(self, messages: Sequence[bytes]) -> None:
+        """Put these in, all or none."""
+        with self.db(commit=True) as cursor:
+            cursor.executemany(
+                "INSERT INTO task (queue, data, priority) VALUES (?, ?, 0)", [(self.name, data) for data in messages]
+            )
+
+    def dequeue(self) -> bytes | None:
+        """Take the oldest out; None when there is none."""
+        with self.db() as cursor:
+            cursor.execute(_TAKE, (self.name,))
+            taken = cursor.fetchall()
+        return taken[0][0] if taken else None
+
+
 def hand_over(huey: Huey, tasks: Sequence[Task]) -> None:
     """Put these into the queue; raises as its driver does, and then some may be in it.
 
     In one transaction where that is known to pay: on SQLite each one has a file to lock and to write to.
     """
-    if isinstance(huey.storage, SqliteStorage):
-        rows = [(huey.storage.name, huey.serialize_task(task), 0) for task in tasks]
-        with huey.storage.db(commit=True) as cursor:
-            cursor.executemany("INSERT INTO task (queue, data, priority) VALUES (?, ?, ?)", rows)
+    if isinstance(huey.storage, _SqliteHints):
+        huey.storage.enqueue_all([huey.serialize_task(task) for task in tasks])
     else:
         for task in tasks:
             huey.enqueue(task)
