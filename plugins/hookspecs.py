@@ -67,5 +67,5 @@ def recording_missing(call: Call) -> None:
 def answer_call(call: Call) -> list[dict[str, Any]] | None:
     """Another NCCO for this call, or None for the configured flow, which also answers when this raises.
 
-    Runs while the caller waits: Vonage gives up after 5 seconds.
+    Runs while the caller waits: after 3 seconds the configured flow answers, since Vonage gives up after 5.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
-        with self._turn():
+        with suppress(CatalogueUnavailable), self._turn():  # a writer that hangs keeps its own
             self._put_away()
         self.engine.dispose()
 

@@ -19,6 +19,7 @@ from recordings.model import Call, Delivery
 
 from . import flows
 from .door import Door, admit
+from .patience import NoAnswer
 from .payload import NotUnderstood, read_body, read_query, unfold
 from .schemas import MAX_ID, MAX_URL, storable
 
@@ -106,14 +107,16 @@ def _configured(settings: flows.FlowSettings, call: Call, query: dict[str, str])
 
 
 def _asked(door: Door, call: Call) -> str | None:
-    """The NCCO of a plugin as JSON, or None: it has none, it failed, or what it gave is none."""
+    """The NCCO of a plugin as JSON, or None: it has none, it failed, was too slow, or what it gave is none."""
     try:
-        ncco = door.answer_call(call)
+        ncco = door.patience.ask(lambda: door.answer_call(call))
         if ncco is None:
             return None
         if isinstance(ncco, list) and ncco and all(isinstance(action, dict) for action in ncco):
             return json.dumps(ncco, allow_nan=False)
         log.error("answer: a plugin's answer_call gave no list of actions; the configured flow answers")
+    except NoAnswer as error:
+        log.error("answer: a plugin's answer_call gave no answer, %s; the configured flow answers", error)
     except Exception:  # strangers' code, and a caller who waits: nothing it does may end the call
         log.exception("answer: a plugin's answer_call failed; the configured flow answers")
     return None

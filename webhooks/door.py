@@ -17,6 +17,7 @@ from recordings.model import Accepted, Call, Delivery, Event
 
 from .flows import FlowSettings
 from .notes import Notebook
+from .patience import Patience
 from .payload import clean_query
 from .refused import Keep, Refusals
 from .replies import Refusal
@@ -44,9 +45,10 @@ class Intake(Protocol):
 class Door:
     """Everything behind the webhooks. `dispatch` hands one copy id to the engine, after the commit; it may raise.
 
-    `answer_call` asks the plugins for an NCCO; it may raise and return anything. `application_id` stands in where the
-    signature names none. `notes` writes calls down in the background: `notes.wait()` in tests, `notes.close()` at the
-    end. `refused` hands events that were turned away to `keep_refused(delivery, token, problem)`, in the background.
+    `answer_call` asks the plugins for an NCCO; it may raise, return anything, and hang: `patience` ends the waiting.
+    `application_id` stands in where the signature names none. `notes` writes calls down in the background:
+    `notes.wait()` in tests, `notes.close()` at the end. `refused` hands events that were turned away to
+    `keep_refused(delivery, token, problem)`, in the background.
     """
 
     intake: Intake
@@ -56,6 +58,7 @@ class Door:
     application_id: str
     answer_call: Callable[[Call], Any]
     keep_refused: Keep | None = None
+    patience: Patience = field(default_factory=Patience, repr=False, compare=False)
     notes: Notebook = field(init=False, repr=False, compare=False)
     refused: Refusals = field(init=False, repr=False, compare=False)
 

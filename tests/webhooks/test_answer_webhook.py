@@ -12,6 +12,7 @@ import pytest
 from recordings.model import CatalogueUnavailable
 from webhooks import FlowSettings, Verifier
 from webhooks.notes import Notebook
+from webhooks.patience import Patience
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "vonage"
 SAMPLES = ["answer-01-get-2020.parsed", "answer-02-real-2023-post", "answer-04-dotnet-all-fields"]
@@ -148,6 +149,33 @@ def test_a_plugin_that_fails_is_logged_and_the_flow_answers(make_house, caplog, 
     house = make_house(answer_call=answer_call)
     assert actions(house.post("answer", CALL)) == ["talk", "record", "talk"]
     assert "the configured flow answers" in caplog.text
+
+
+def test_a_plugin_that_hangs_does_not_hold_the_caller(make_house, caplog, until):
+    release, done = threading.Event(), []
+
+    def answer_call(call):
+        release.wait(10)
+        done.append(call)
+        return [{"action": "talk", "text": "At last."}]
+
+    house = make_house(answer_call=answer_call, patience=Patience(0.05, most=2))
+    for _ in range(3):
+        assert actions(house.post("answer", CALL)) == ["talk", "record", "talk"]
+    assert caplog.text.count("it took longer than 0.05 s; the configured flow answers") == 2
+    assert caplog.text.count("it was not asked: 2 earlier questions still run") == 1
+    release.set()
+    until(lambda: len(done) == 2, "those that hung end")
+    until(lambda: actions(house.post("answer", CALL)) == ["talk"], "there is room again, and it answers in time")
+
+
+def test_a_plugin_that_itself_ran_into_a_timeout_failed(make_house, caplog):
+    def answer_call(call):
+        raise TimeoutError("the CRM did not answer")
+
+    assert actions(make_house(answer_call=answer_call).post("answer", CALL)) == ["talk", "record", "talk"]
+    assert "answer_call failed" in caplog.text
+    assert "the CRM did not answer" in caplog.text
 
 
 @pytest.mark.parametrize("fault", [CatalogueUnavailable("down"), ValueError("a fault of ours")])
