@@ -1,7 +1,7 @@
 """Work that waits for the same thing, done together: what several threads bring at once becomes one transaction.
 
 A durable commit costs the same for one row as for many, and so does most of what a statement costs. Whoever comes alone
-is served at once; where several came the last time, they are waited for, for 2 ms at the most. What the work is, is not
+is served at once; where several came the last time, they are waited for, for 4 ms at the most. What the work is, is not
 known here.
 """
 
