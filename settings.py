@@ -42,6 +42,13 @@ def _words(value: str) -> tuple[str, ...]:
     return tuple(value.replace(",", " ").split())
 
 
+def _tokens(value: str) -> tuple[str, ...]:
+    tokens = _words(value)
+    if not all(len(token) >= 16 and token.isascii() and token.isprintable() for token in tokens):
+        raise ValueError("write random words of 16 characters or more, such as `openssl rand -hex 32` prints")
+    return tokens
+
+
 def _switch(value: str) -> bool:
     known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if value.strip().lower() not in known:
@@ -203,6 +210,10 @@ class Settings:
     conversation_name: str = _setting(_text, "tapekeeper", "the room that callers join when the URL names none")
     moderators: tuple[str, ...] = _setting(_numbers, (), "callers who moderate; commas between")
     hold_music_url: str = _setting(_media_url, "", "mp3 that attendees hear until the moderator joins")
+    api_tokens: tuple[str, ...] = _setting(
+        _tokens, (), "who sends one of these as Bearer token may read /metrics; without any it is closed", secret=True
+    )
+    metrics_public: bool = _setting(_switch, False, "let everybody read /metrics")
     allow_ephemeral_storage: bool = _setting(_switch, False, "on a dyno, allow files that its restart deletes")
     dyno: str = _setting(_text, "", "set by Heroku: this machine's disk does not last")
     log_format: str = _setting(_choice("text", "json"), "text", "log lines for people or for machines")
@@ -255,7 +266,7 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Set
             except SettingsError as problem:
                 problems.append(problem)
     hidden = {item.name.upper() for item in fields(Settings) if item.name.startswith("vonage_")}
-    hidden |= {"DATABASE_URL", "QUEUE_URL"}
+    hidden |= {"DATABASE_URL", "QUEUE_URL", "API_TOKENS"}
     values["backend_env"] = {name: text for name, text in env.items() if name not in hidden}
     settings = Settings(**values)
     return settings, problems + list(_inconsistencies(settings))

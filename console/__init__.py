@@ -1,4 +1,4 @@
-"""People's door: health for monitors, commands for operators.
+"""People's door: health and metrics for monitors, commands for operators.
 
 A door translates: it asks the heart and shows what it says. It decides nothing about a recording's life.
 """
@@ -14,6 +14,7 @@ from . import (
     doctor,
     health,
     media_commands,
+    metrics,
     missing_commands,
     recordings_commands,
     simulate,
@@ -26,6 +27,7 @@ from .services import Services
 def register(app: Flask, services: Services) -> None:
     """Add this room's routes and commands to the app."""
     app.register_blueprint(health.create_blueprint(services))
+    app.register_blueprint(metrics.create_blueprint(services))
     for command in (
         commands.migrate,
         commands.worker,

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, insert, select, text
+from sqlalchemy import Row, Select, delete, func, insert, select
 
 from .catalogue import Catalogue, utc_now
 from .database import Database
 from .model import Accepted, Delivery, Event, TapekeeperError
-from .tables import call_events, deliveries, recordings, transcriptions
+from .tables import REFUSED, call_events, deliveries, recordings, transcriptions
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,6 @@ MAX_REFUSED = 1000  # of each webhook: strangers must not fill the disk
 
 _PAGE = 200
 _PRUNED_AT_ONCE, _PRUNINGS = 500, 20
-_REFUSED = text("outcome = 'refused'")  # a literal, so that SQLite uses its partial index
 
 
 class NoSuchDelivery(TapekeeperError):
@@ -97,7 +96,7 @@ class Inbox:
             "problem": problem + _cut(delivery.body),
             "token": token,
         }
-        ours = select(deliveries.c.id).where(_REFUSED, deliveries.c.route == delivery.route)
+        ours = select(deliveries.c.id).where(REFUSED, deliveries.c.route == delivery.route)
         too_many = ours.order_by(deliveries.c.id.desc()).offset(self._max_refused).limit(_PRUNED_AT_ONCE)
         with self.database.write() as connection:
             connection.execute(insert(deliveries), row)
@@ -109,7 +108,7 @@ class Inbox:
         """The deliveries without their bodies, oldest first, read in pages."""
         query = _LISTED
         if outcome:
-            query = query.where(_REFUSED if outcome == "refused" else deliveries.c.outcome == outcome)
+            query = query.where(REFUSED if outcome == "refused" else deliveries.c.outcome == outcome)
         if since:
             query = query.where(deliveries.c.received_at >= since)
         if recording_uuid:

@@ -59,7 +59,7 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 
 
 # A literal, not a parameter: only so does SQLite see that a query may use the index of these.
-_REFUSED = text("outcome = 'refused'")
+REFUSED = text("outcome = 'refused'")
 
 deliveries = Table(
     "deliveries",
@@ -81,7 +81,7 @@ deliveries = Table(
     Index(None, "received_at"),
     Index(None, "recording_id"),
     # Small, because they are few: the intake of the others does not pay for it.
-    Index("ix_deliveries_refused", "route", "id", sqlite_where=_REFUSED, postgresql_where=_REFUSED),
+    Index("ix_deliveries_refused", "route", "id", sqlite_where=REFUSED, postgresql_where=REFUSED),
 )
 
 recordings = Table(

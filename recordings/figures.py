@@ -1,0 +1,48 @@
+"""The catalogue in numbers, for a monitor that asks each few seconds: no count here reads a table's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from .database import Database
+from .model import State
+from .tables import REFUSED, copies, deliveries, recordings
+
+_OPEN = [state.value for state in State if state is not State.STORED]
+
+# What is stored is nearly everything, and is what remains: so only the others are looked at one by one.
+_NUMBER = func.count().label("number")
+_COPIES = select(copies.c.storage, _NUMBER).group_by(copies.c.storage)
+_NOT_STORED = (
+    select(*copies.c["storage", "state"], _NUMBER)
+    .where(copies.c.state.in_(_OPEN))
+    .group_by(*copies.c["storage", "state"])
+)
+_RECORDINGS = select(func.count()).select_from(recordings)
+_REFUSALS = select(func.count()).select_from(deliveries).where(REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`copies` by (storage, state), without those that are 0; `refused`: deliveries turned away that are still kept."""
+
+    recordings: int
+    refused: int
+    copies: Mapping[tuple[str, State], int]
+
+
+def count(database: Database) -> Figures:
+    """All of it in one view. Raises `CatalogueUnavailable`."""
+    with database.read() as connection:
+        total = {row.storage: row.number for row in connection.execute(_COPIES)}
+        found = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
+        known = connection.execute(_RECORDINGS).scalar_one()
+        refused = connection.execute(_REFUSALS).scalar_one()
+    for storage, number in total.items():
+        rest = number - sum(others for (where, _), others in found.items() if where == storage)
+        if rest:
+            found[storage, State.STORED] = rest
+    return Figures(known, refused, found)
