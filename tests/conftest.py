@@ -29,15 +29,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from simulator import PretendVonage, public_pem
 from tests.contract_table import contract_table
+from tests.services.signals import listen_again
 
 # The same examples at each run, so that a red test is red for everybody; `--hypothesis-profile=default` explores.
 hypothesis.settings.register_profile("house", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("house")
 
-# A shell's background job has these ignored, and every process that a test starts would inherit that.
-if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+listen_again()  # before anything is started
 
 ROOT = Path(__file__).resolve().parent.parent
 APPLICATION_ID = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"

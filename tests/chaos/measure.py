@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.chaos.caller import Caller
 from tests.chaos.deployment import MODES, Deployment, wait_for
 from tests.chaos.flood import flood, idle, resident
+from tests.services.signals import listen_again
 
 DEFAULT_TIMES = {"LEASE_SECONDS": "60", "RETRY_FIRST_SECONDS": "10", "RETRY_MAX_SECONDS": "21600"}
 
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=10_000, help="of the flood (default: 10000)")
     parser.add_argument("--mode", choices=MODES, action="append", help="for idle and flood; default: all")
     options = parser.parse_args()
+    listen_again()
     for what in options.what:
         {"workers": _workers, "idle": _idle, "flood": _flood}[what](options)
 

@@ -18,11 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.chaos.deployment import MODES, Deployment
 from tests.chaos.storm import storm
+from tests.services.signals import listen_again
 
 
 def main() -> int:
     """Exit status 0 when every mode came out clean."""
     options = _options()
+    listen_again()
     outcomes = [_run(mode, options) for mode in options.mode or MODES]
     return 0 if all(outcomes) else 1
 
