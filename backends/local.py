@@ -291,7 +291,7 @@ class LocalStorage:
 
     @cached_property
     def _root_uri(self) -> str:
-        return self.root.as_uri().rstrip("/")
+        return self.root.as_uri().removesuffix("/")
 
     # --- writing ---
 

@@ -8,7 +8,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, Response, abort, request
@@ -38,7 +38,7 @@ def create_blueprint(services: Services) -> Blueprint:
         settings = services.settings
         if not settings.metrics_public and not _holds(request.headers.get("Authorization", ""), settings.api_tokens):
             return _refusal(settings.api_tokens)
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        encode, content_type = _encoder(request.headers.get("Accept", ""))
         try:
             return Response(encode(registry), content_type=content_type)
         except CatalogueUnavailable as error:
@@ -66,7 +66,9 @@ class _Catalogue(Collector):
             "tapekeeper_calls_missing", "Calls of the last 30 days that lack their recording.", missing
         )
         yield GaugeMetricFamily(
-            "tapekeeper_deliveries_refused", "Webhooks that were turned away and are still kept.", found.refused
+            "tapekeeper_last_refused_timestamp_seconds",
+            "When an event was last turned away for its signature, in unix time; 0: never, as far as is kept.",
+            found.refused_at.timestamp() if found.refused_at else 0,
         )
         version = GaugeMetricFamily("tapekeeper_info", "Always 1; the version is its label.", labels=["version"])
         version.add_metric([VERSION], 1)
@@ -80,6 +82,13 @@ class _Catalogue(Collector):
             for state in _STATES:
                 family.add_metric([storage, state.value], found.copies.get((storage, state), 0))
         return family
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # a version in it that is no number
+        return choose_encoder("")
 
 
 def _holds(header: str, tokens: Sequence[str]) -> bool:

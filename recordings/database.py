@@ -48,6 +48,11 @@ class Database:
         self.engine = _sqlite_engine(url) if self.sqlite else _postgres_engine(url)
         self._writing = threading.Lock() if self.sqlite else None
         self._kept: Connection | None = None
+        # In Postgres' own default each statement sees what was committed before it; on SQLite the whole transaction
+        # sees one state. https://www.postgresql.org/docs/current/transaction-iso.html
+        self._reading: dict[str, Any] = {"reading": True}
+        if not self.sqlite:
+            self._reading["isolation_level"] = "REPEATABLE READ"
         self._ready = False
         self._preparing = threading.Lock()
 
@@ -64,7 +69,7 @@ class Database:
         """A consistent view that takes no write lock. Raises `CatalogueUnavailable`."""
         with _translated():
             self._prepare()
-            with self.engine.connect().execution_options(reading=True) as connection:
+            with self.engine.connect().execution_options(**self._reading) as connection:
                 yield connection
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:

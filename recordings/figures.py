@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -22,15 +23,15 @@ _NOT_STORED = (
     .group_by(*copies.c["storage", "state"])
 )
 _RECORDINGS = select(func.count()).select_from(recordings)
-_REFUSALS = select(func.count()).select_from(deliveries).where(REFUSED)
+_REFUSED_LAST = select(deliveries.c.received_at).where(REFUSED).order_by(deliveries.c.id.desc()).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`copies` by (storage, state), without those that are 0; `refused`: deliveries turned away that are still kept."""
+    """`copies` by (storage, state), those that are 0 left out; `refused_at`: when a delivery was last turned away."""
 
     recordings: int
-    refused: int
+    refused_at: datetime | None
     copies: Mapping[tuple[str, State], int]
 
 
@@ -40,9 +41,9 @@ def count(database: Database) -> Figures:
         total = {row.storage: row.number for row in connection.execute(_COPIES)}
         found = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
         known = connection.execute(_RECORDINGS).scalar_one()
-        refused = connection.execute(_REFUSALS).scalar_one()
+        refused_at = connection.execute(_REFUSED_LAST).scalar()
     for storage, number in total.items():
         rest = number - sum(others for (where, _), others in found.items() if where == storage)
         if rest:
             found[storage, State.STORED] = rest
-    return Figures(known, refused, found)
+    return Figures(known, refused_at, found)

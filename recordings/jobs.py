@@ -93,7 +93,7 @@ class Engine:
         """Say "look at these copies now". Raises what the queue's driver raises; they are safe either way."""
         task = self._connected()
         hand_over(task.huey, [task.s(copy_id) for copy_id in copy_ids])
-        if self._consumer is not None:
+        if self._consumer is not None and not self.stopping.is_set():  # else it would take them out and drop them
             self._consumer.rouse()
 
     def start(self) -> None:

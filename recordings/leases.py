@@ -245,7 +245,7 @@ class Leases:
         return self._together.do(step) if self.database.sqlite else self._commit_all([step])[0]
 
     def _commit_all(self, steps: Sequence[_Step]) -> list[Any]:
-        wanted = [step for step in steps if isinstance(step, int)]
+        wanted = [step for step in steps if not isinstance(step, _Ending)]
         with self.database.write() as connection:
             ended = [
                 connection.execute(_finishing(step.names), step.words).rowcount > 0
@@ -255,7 +255,7 @@ class Leases:
             taken = self._take(connection, wanted) if wanted else {}
         endings = iter(ended)
         # Of two who want the same copy the first gets it.
-        return [taken.pop(step, None) if isinstance(step, int) else next(endings) for step in steps]
+        return [next(endings) if isinstance(step, _Ending) else taken.pop(step, None) for step in steps]
 
 
 @cache

@@ -194,6 +194,8 @@ class _HintWorker(Worker):  # type: ignore[misc]  # huey has no types
     def loop(self, now: Any = None) -> None:
         """Take one message, if there is one, and do what it says."""
         seen = self.bell.rings
+        if self.stop_flag.is_set():  # set before the last ring, which may have been the one that was just noted
+            return
         try:
             data = self.huey.storage.dequeue()
         except Exception as error:  # whatever the queue's driver raises

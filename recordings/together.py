@@ -48,29 +48,36 @@ class Together(Generic[Item, Result]):
         if not first:
             ticket.sleep.acquire()
         if not ticket.done:
-            self._serve()
+            self._serve(ticket)
         if ticket.error is not None:
             raise ticket.error
         return ticket.results[0]
 
-    def _serve(self) -> None:
-        self._gathered.wait(_GATHER_SECONDS)
-        with self._guard:
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            self._expected = len(batch)
-            if len(self._waiting) < self._expected:
-                self._gathered.clear()
+    def _serve(self, mine: _Ticket[Item, Result]) -> None:
+        batch = [mine]
         try:
+            self._gathered.wait(_GATHER_SECONDS)
+            batch = self._next_batch()
             self._try(batch)
         finally:
             for ticket in batch:
                 if not ticket.done:  # this thread was torn out of the work
                     ticket.error = self._common("The work was broken off.")
             with self._guard:
+                if mine in self._waiting:  # torn out before the work began
+                    self._waiting.remove(mine)
                 successor = self._waiting[:1]
                 self._working = bool(successor)
             for ticket in (*batch, *successor):
                 ticket.sleep.release()
+
+    def _next_batch(self) -> list[_Ticket[Item, Result]]:
+        with self._guard:
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            self._expected = len(batch)
+            if len(self._waiting) < self._expected:
+                self._gathered.clear()
+        return batch
 
     def _try(self, batch: Sequence[_Ticket[Item, Result]]) -> None:
         try:

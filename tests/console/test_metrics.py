@@ -57,8 +57,11 @@ def test_each_token_opens_it(deploy, token):
     assert client.get("/metrics", headers={"Authorization": f"bearer {token}"}).status_code == 200
 
 
-def test_it_may_be_public(deploy):
-    assert deploy(METRICS_PUBLIC="true").client.get("/metrics").status_code == 200
+@pytest.mark.parametrize("accept", ["", "text/plain; version=x", "application/openmetrics-text; version=1.0.0", "é"])
+def test_it_may_be_public_and_takes_whatever_the_scraper_accepts(deploy, accept):
+    reply = deploy(METRICS_PUBLIC="true").client.get("/metrics", headers={"Accept": accept})
+    assert reply.status_code == 200
+    assert "tapekeeper_info{" in reply.get_data(as_text=True)
 
 
 @pytest.mark.parametrize("tokens", ["short", f"{TOKEN} short", "é" * 20])
@@ -75,7 +78,7 @@ def test_an_empty_catalogue_has_every_line(deploy, scraped, tmp_path):
     states = [state.value for state in State if state is not State.EMPTY]
     assert [told["tapekeeper_copies", storage, state] for state in states] == [0] * 6
     assert told["tapekeeper_recordings",] == told["tapekeeper_calls_missing",] == 0
-    assert told["tapekeeper_oldest_overdue_seconds",] == told["tapekeeper_deliveries_refused",] == 0
+    assert told["tapekeeper_oldest_overdue_seconds",] == told["tapekeeper_last_refused_timestamp_seconds",] == 0
 
 
 def test_what_is_stored_and_what_waits_is_counted_for_each_storage(deploy, scraped, vonage, tmp_path):
@@ -113,12 +116,13 @@ def test_a_call_without_its_recording_is_counted_for_as_long_as_it_can_be_helped
     assert scraped(deployment)["tapekeeper_calls_missing",] == 0
 
 
-def test_a_webhook_that_was_turned_away_is_counted(deploy, scraped):
+def test_it_tells_when_a_webhook_was_last_turned_away(deploy, scraped):
     deployment = deploy(API_TOKENS=TOKEN)
     reply = deployment.client.post("/webhooks/recordings", data=b"{}", headers={"Authorization": "Bearer a.b.c"})
     assert reply.status_code == 401
     assert deployment.wiring.door.refused.wait(10)
-    assert scraped(deployment)["tapekeeper_deliveries_refused",] == 1
+    told = scraped(deployment)["tapekeeper_last_refused_timestamp_seconds",]
+    assert 0 <= datetime.now(UTC).timestamp() - told < 60
 
 
 def test_a_database_that_is_away_is_said(deploy, tmp_path):

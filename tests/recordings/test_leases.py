@@ -54,6 +54,25 @@ def test_many_who_claim_and_finish_at_once_each_get_what_is_theirs(leases, new_c
     assert {row_of(claim.copy_id)["state"] for claim in ended} == {"stored"}
 
 
+@pytest.mark.parametrize("nonsense", ["x", None, [1]])
+def test_what_is_no_copys_id_spoils_nobodys_batch(leases, new_copy, row_of, nonsense):
+    ended, wanted = leases.claim(new_copy(recording_uuid="old")), new_copy(recording_uuid="new")
+    together = threading.Barrier(3)
+
+    def act(do, what):
+        together.wait(10)
+        return do(what)
+
+    with ThreadPoolExecutor(3) as pool:
+        ending = pool.submit(act, lambda claim: store(leases, claim), ended)
+        strange = pool.submit(act, leases.claim, nonsense)
+        claim = pool.submit(act, leases.claim, wanted)
+    assert ending.result() is None
+    assert claim.result().copy_id == wanted
+    assert strange.exception() or strange.result() is None
+    assert row_of(ended.copy_id)["state"] == "stored"
+
+
 def test_of_many_who_claim_at_once_one_gets_it(make_database, new_copy, clock):
     copy_id, together = new_copy(), threading.Barrier(16)
     offices = [Leases(make_database(), clock=clock) for _ in range(4)]

@@ -108,3 +108,18 @@ def test_many_threads_get_their_own_results_and_few_transactions():
     with ThreadPoolExecutor(20) as pool:
         assert list(pool.map(together.do, range(2000))) == [-number for number in range(2000)]
     assert sum(sizes) == 2000
+
+
+def test_who_is_torn_out_before_the_work_began_leaves_the_others_their_turn(gate, monkeypatch):
+    gate.opened.set()
+    together = Together(gate, Away)
+
+    def interrupted(timeout):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(together._gathered, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            together.do(1)
+    assert together.do(2) == 4
+    assert gate.batches == [[2]]
