@@ -27,8 +27,9 @@ from sqlalchemy import make_url
 log = logging.getLogger(__name__)
 
 _NAME = "tapekeeper"
-# An idle queue is looked at again after the first, then ever more rarely; Huey's own default goes up to 10 s.
-_POLLS = (0.1, 1.0)
+# An idle queue is looked at again after the first, then ever more rarely; Huey's own default goes up to 10 s. One
+# thread of a process does that; the others look for themselves only so often, should that one be held up.
+_POLLS, _POLL_OF_OTHERS = (0.1, 0.5), 10.0
 _TABLES_LOCK = 0x7461_7071  # "tapq": any number that nobody else on this Postgres locks
 
 # Connections to Redis that one process may hold. Each is used for a moment, so they need not be as many as threads.
@@ -162,10 +163,14 @@ class HintConsumer(Consumer):  # type: ignore[misc]  # huey has no types
 
 
 class _Bell:
-    """Wakes sleeping threads. `rings` counts: who noted it before it looked misses no ring that came meanwhile."""
+    """Wakes sleeping threads. `rings` counts: who noted it before it looked misses no ring that came meanwhile.
+
+    Of those that sleep one keeps watch, and looks again soon.
+    """
 
     def __init__(self) -> None:
         self._rung = threading.Condition()
+        self._watched = False
         self.rings = self.asleep = 0
 
     def ring(self, *, everybody: bool = False) -> None:
@@ -174,11 +179,14 @@ class _Bell:
             self._rung.notify_all() if everybody else self._rung.notify()
 
     def wait(self, seen: int, seconds: float) -> None:
-        """Until there are other rings than `seen`, or for so long."""
+        """Until there are other rings than `seen`, or for so long; longer where another thread keeps watch."""
         with self._rung:
+            watches, self._watched = not self._watched, True
             self.asleep += 1
-            self._rung.wait_for(lambda: self.rings != seen, seconds)
+            self._rung.wait_for(lambda: self.rings != seen, seconds if watches else max(seconds, _POLL_OF_OTHERS))
             self.asleep -= 1
+            if watches:
+                self._watched = False
 
 
 class _HintWorker(Worker):  # type: ignore[misc]  # huey has no types
