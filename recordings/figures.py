@@ -1,4 +1,4 @@
-"""The catalogue in numbers, for a monitor that asks each few seconds: no count here reads a table's rows."""
+"""The catalogue in numbers, for a monitor that asks each few seconds: the rows of what is stored are never read."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from recordings import figures
-from recordings.model import State
+from recordings.model import PutResult, State
 from recordings.tables import copies
 from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
@@ -23,15 +23,18 @@ def test_an_empty_catalogue(database):
 
 
 def test_what_is_stored_is_what_remains_of_each_storage(database, leases, new_copy):
-    ids = [new_copy(recording_uuid=f"r{n}") for n in range(4)]
+    ids = [new_copy(recording_uuid=f"r{n}") for n in range(5)]
+    done = PutResult(100, "ab" * 32, True, "file:///tapes/k")
+    leases.stored(leases.claim(ids[4]), key="k.mp3", content_type="audio/mpeg", result=done)
     leases.failed(leases.claim(ids[0]), "over")
     leases.claim(ids[1])
     found = figures.count(database)
-    assert found.recordings == 4
+    assert found.recordings == 5
     assert found.copies == {
         ("file:///tapes", State.FAILED): 1,
         ("file:///tapes", State.FETCHING): 1,
         ("file:///tapes", State.PENDING): 2,
+        ("file:///tapes", State.STORED): 1,
     }
 
 
