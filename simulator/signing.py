@@ -14,10 +14,17 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 DAY = 24 * 3600
 
@@ -107,7 +114,7 @@ def refusal(authorization: str, public_key_pem: str | bytes, application_id: str
     try:
         claims = jwt.decode(
             token,
-            public_key_pem,
+            _public_key(public_key_pem),
             algorithms=["RS256"],
             # Times are compared below, with the caller's clock.
             options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "require": ["iat", "jti", "exp"]},
@@ -115,6 +122,15 @@ def refusal(authorization: str, public_key_pem: str | bytes, application_id: str
     except jwt.InvalidTokenError as error:
         return f"{type(error).__name__}: {error}"
     return _claims_refusal(claims, application_id, now)
+
+
+@cache
+def _public_key(pem: str | bytes) -> RSAPublicKey:
+    """Parsed once, not for each request."""
+    key = load_pem_public_key(pem.encode() if isinstance(pem, str) else pem)
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("A Vonage application's public key is an RSA key.")
+    return key
 
 
 def _claims_refusal(claims: Mapping[str, Any], application_id: str, now: float) -> str | None:
