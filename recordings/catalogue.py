@@ -20,7 +20,6 @@ from .model import (
     Announcement,
     Call,
     CallEvent,
-    CatalogueUnavailable,
     Delivery,
     Event,
     State,
@@ -28,7 +27,6 @@ from .model import (
     conversation_key,
 )
 from .tables import call_events, calls, copies, deliveries, recordings, transcriptions
-from .together import Together
 
 log = logging.getLogger(__name__)
 
@@ -81,19 +79,27 @@ class Catalogue:
         self._grace = timedelta(seconds=grace)
         unique = recordings.c["id", "application_id", "recording_uuid"]
         self._new_recordings = database.insert(recordings).on_conflict_do_nothing().returning(*unique)
-        self._together = Together(self._accept_all, CatalogueUnavailable)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether to bring several at once: on SQLite, where writers take turns, and a commit costs the same for many.
+
+        Postgres has writers side by side, and would let two such transactions wait for each other's rows.
+        """
+        return self.database.sqlite
 
     def accept(self, delivery: Delivery, events: Sequence[Event], *, kept: int | None = None) -> Accepted:
         """Commit the raw delivery and all that it says. Returns the new copies, which wait for dispatch.
 
         `kept` is the row of a delivery that lies here already and is taken in once more: nothing is doubled.
         """
-        arrival = _Arrival(delivery, events, kept)
-        # Postgres has writers side by side, and would let two such transactions wait for each other's rows.
-        return self._together.do(arrival) if self.database.sqlite else self._accept_all([arrival])[0]
+        return self._accept_all([_Arrival(delivery, events, kept)])[0]
+
+    def accept_all(self, arrivals: Sequence[tuple[Delivery, Sequence[Event]]]) -> list[Accepted]:
+        """The same for several deliveries in one transaction, all or none."""
+        return self._accept_all([_Arrival(delivery, events, None) for delivery, events in arrivals])
 
     def _accept_all(self, arrivals: Sequence[_Arrival]) -> list[Accepted]:
-        """One transaction for all that arrive at the same moment: the commit is the dearest part of each."""
         with self.database.write() as connection:
             taken = self._take_all(connection, arrivals)
             copy_ids = self._want_copies(connection, [one.recording_id for each in taken for one in each if one.wanted])

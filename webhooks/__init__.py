@@ -41,8 +41,9 @@ def create_blueprint(door: Door) -> Blueprint:
     """The webhooks as a blueprint under `/webhooks`, bound to this door."""
     blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
     _add_answers(blueprint, door)
+    reception = events.Reception(door)
     for route in _ROUTES:
-        _add_events(blueprint, door, route)
+        _add_events(blueprint, reception, route)
     _add_errors(blueprint, door)
     return blueprint
 
@@ -58,9 +59,9 @@ def _add_answers(blueprint: Blueprint, door: Door) -> None:
         _add(blueprint, path, view.__name__, view)
 
 
-def _add_events(blueprint: Blueprint, door: Door, route: str) -> None:
+def _add_events(blueprint: Blueprint, reception: events.Reception, route: str) -> None:
     def receive() -> Reply:
-        return events.receive(door, request, route)
+        return reception.receive(request, route)
 
     _add(blueprint, f"/{route}", route, receive)
 

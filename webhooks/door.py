@@ -1,6 +1,6 @@
 """What the webhooks need from the rest, and how a request comes in: read within bounds, then judged.
 
-`admit` is the one way in for answers and events alike. No meaning is read here.
+`take` and `judge` are the one way in, for answers (`admit`) and events alike. No meaning is read here.
 """
 
 from __future__ import annotations
@@ -29,10 +29,16 @@ MAX_BODY = 1024 * 1024  # bytes; real events have some hundreds
 
 
 class Intake(Protocol):
-    """The catalogue, as the webhooks see it. All methods raise `CatalogueUnavailable` when they cannot commit."""
+    """The catalogue, as the webhooks see it. All methods raise `CatalogueUnavailable` when they cannot commit.
 
-    def accept(self, delivery: Delivery, events: Sequence[Event]) -> Accepted:
-        """Commit the delivery and what it told, in one transaction."""
+    `gathers`: whether it pays to bring several deliveries at once.
+    """
+
+    @property
+    def gathers(self) -> bool: ...
+
+    def accept_all(self, arrivals: Sequence[tuple[Delivery, Sequence[Event]]]) -> list[Accepted]:
+        """Commit these deliveries and what each told, in one transaction."""
 
     def keep(self, delivery: Delivery, problem: str) -> None:
         """Commit a delivery that could not be understood, with the reason."""
@@ -66,30 +72,62 @@ class Door:
         object.__setattr__(self, "notes", Notebook(self.intake.note_call))
         object.__setattr__(self, "refused", Refusals(self.keep_refused))
 
+    def passes(self, verdict: Verdict) -> bool:
+        """Whether this proof is enough: a bad signature never is, none at all may be."""
+        unsigned = verdict.standing is Standing.UNSIGNED and self.verifier.allow_unsigned
+        return verdict.standing is Standing.VALID or unsigned
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A request as it came, read within bounds; nothing of it is believed yet. `method` is GET or POST."""
+
+    route: str
+    method: str
+    query: str
+    content_type: str
+    body: bytes
+    authorization: str = field(repr=False)
+
 
 def admit(door: Door, request: Request, route: str) -> Delivery:
-    """The request as a `Delivery`, when its signature lets it in. Raises `Refusal`, or Werkzeug's 413.
+    """The request as a `Delivery`, when its signature lets it in. Raises `Refusal`, or Werkzeug's 413."""
+    knock = take(request, route)
+    delivery, verdict = judge(door, knock)
+    if not door.passes(verdict):
+        raise refuse(door, verdict, delivery, knock.authorization)
+    return delivery
 
-    HEAD counts as GET: Werkzeug routes it so.
-    """
+
+def take(request: Request, route: str) -> Knock:
+    """Read the request. Raises Werkzeug's 413. HEAD counts as GET: Werkzeug routes it so."""
     body = _read(request)
     environ = request.environ
-    query = clean_query(environ.get("QUERY_STRING", ""))
-    method = "POST" if environ["REQUEST_METHOD"] == "POST" else "GET"
-    verdict = door.verifier.check(method, request.headers, query, body)
-    delivery = Delivery(
+    return Knock(
         route=route,
-        method=method,
-        query=query,
+        method="POST" if environ["REQUEST_METHOD"] == "POST" else "GET",
+        query=clean_query(environ.get("QUERY_STRING", "")),
         content_type=_label(environ.get("CONTENT_TYPE", "")),
         body=body,
+        authorization=environ.get("HTTP_AUTHORIZATION", ""),
+    )
+
+
+def judge(door: Door, knock: Knock) -> tuple[Delivery, Verdict]:
+    """What its signature proves. Pure: several may be judged in any thread."""
+    headers = {"Authorization": knock.authorization}
+    verdict = door.verifier.check(knock.method, headers, knock.query, knock.body)
+    delivery = Delivery(
+        route=knock.route,
+        method=knock.method,
+        query=knock.query,
+        content_type=knock.content_type,
+        body=knock.body,
         application_id=verdict.application_id or door.application_id,
         signed=verdict.standing is Standing.VALID,
         jti=verdict.jti,
     )
-    if verdict.standing is not Standing.VALID:
-        _let_pass_or_refuse(door, verdict, delivery, request.headers.get("Authorization", ""))
-    return delivery
+    return delivery, verdict
 
 
 def _read(request: Request) -> bytes:
@@ -105,21 +143,21 @@ def _read(request: Request) -> bytes:
     return body
 
 
-def _let_pass_or_refuse(door: Door, verdict: Verdict, delivery: Delivery, token: str) -> None:
-    """401 is final for Vonage; 503 brings the request back, which it asks for when a callback came unsigned.
+def refuse(door: Door, verdict: Verdict, delivery: Delivery, token: str) -> Refusal:
+    """The refusal of a request that does not pass, which is logged and handed on to be kept.
 
+    401 is final for Vonage; 503 brings the request back, which it asks for when a callback came unsigned.
     https://developer.vonage.com/en/getting-started/concepts/webhooks#validate-signed-webhooks
     """
     if verdict.standing is Standing.BAD:
         log.warning("%s: refused, bad signature: %s", delivery.route, verdict.reason)
         door.refused.add(delivery, token, f"Bad signature: {verdict.reason}.")
         hint = "Compare VONAGE_SIGNATURE_SECRET with the dashboard, and read the reason in this application's log."
-        raise Refusal(401, "bad_signature", "The signature is not valid.", hint)
-    if not door.verifier.allow_unsigned:
-        log.warning("%s: refused, a signature is required: %s", delivery.route, verdict.reason)
-        door.refused.add(delivery, token, f"A signature is required: {verdict.reason}.")
-        hint = "Turn signed webhooks on for the application, or set ALLOW_UNSIGNED_WEBHOOKS=true."
-        raise Refusal(503, "signature_required", "The request is not signed.", hint)
+        return Refusal(401, "bad_signature", "The signature is not valid.", hint)
+    log.warning("%s: refused, a signature is required: %s", delivery.route, verdict.reason)
+    door.refused.add(delivery, token, f"A signature is required: {verdict.reason}.")
+    hint = "Turn signed webhooks on for the application, or set ALLOW_UNSIGNED_WEBHOOKS=true."
+    return Refusal(503, "signature_required", "The request is not signed.", hint)
 
 
 def _label(content_type: str) -> str:

@@ -9,40 +9,74 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Request, Response
 
 from recordings.model import Accepted, Announcement, CatalogueUnavailable, Delivery, Event
+from recordings.together import Together
 
 from . import flows
-from .door import Door, admit
+from .door import Door, Knock, judge, refuse, take
 from .payload import NotUnderstood, read_event
 from .replies import Refusal
 from .shapes import understand
 
 log = logging.getLogger(__name__)
 
+# Makes a refusal, with all that it leads to. None: there is none, the event is committed.
+_Refuse = Callable[[], Refusal]
+_Outcome = _Refuse | None
+
 _FLOW = re.compile(r"(?:^|&)flow=([a-z]+)(?:&|$)")
 
 
-def receive(door: Door, request: Request, route: str) -> Response:
-    """Take one event in. 204 once it is committed; the refusals are listed in the package's docstring."""
-    delivery = admit(door, request, route)
-    try:
-        happened = read(door.flows, delivery)
-    except NotUnderstood as problem:
-        raise _kept(door, delivery, str(problem)) from None
-    try:
-        accepted = door.intake.accept(delivery, happened)
-    except CatalogueUnavailable as error:
-        raise _not_now(route, error) from None
-    _log(route, happened, accepted)
-    _dispatch(door, accepted)
-    # Empty on purpose: on shared event URLs a body that looks like an NCCO could replace the call's flow.
-    reply = Response(status=204)
-    del reply.headers["Content-Type"]
-    return reply
+class Reception:
+    """Takes events in, those that come at the same moment together.
+
+    One thread then verifies, understands and commits for all, and writes their lines: the same steps in a row cost half
+    of what they cost when each of them begins cold, and the commit costs the same for many.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._together = Together(self._take_in, CatalogueUnavailable)
+
+    def receive(self, request: Request, route: str) -> Response:
+        """Take one event in. 204 once it is committed; the refusals are listed in the package's docstring."""
+        knock = take(request, route)
+        outcome = self._together.do(knock) if self._door.intake.gathers else self._take_in([knock])[0]
+        if outcome is not None:
+            raise outcome()
+        # Empty on purpose: on shared event URLs a body that looks like an NCCO could replace the call's flow.
+        reply = Response(status=204)
+        del reply.headers["Content-Type"]
+        return reply
+
+    def _take_in(self, knocks: Sequence[Knock]) -> list[_Outcome]:
+        """What became of each: None for one that is committed, else what makes its refusal, in its own thread."""
+        outcomes = [self._understood(knock) for knock in knocks]
+        arrivals = [one for one in outcomes if isinstance(one, tuple)]
+        try:
+            accepted = self._door.intake.accept_all(arrivals) if arrivals else []
+        except CatalogueUnavailable as error:
+            return [partial(_not_now, one[0].route, error) if isinstance(one, tuple) else one for one in outcomes]
+        for (delivery, happened), what in zip(arrivals, accepted, strict=True):
+            _log(delivery.route, happened, what)
+            _dispatch(self._door, what)
+        return [None if isinstance(one, tuple) else one for one in outcomes]
+
+    def _understood(self, knock: Knock) -> tuple[Delivery, tuple[Event, ...]] | _Refuse:
+        door = self._door
+        delivery, verdict = judge(door, knock)
+        if not door.passes(verdict):
+            return partial(refuse, door, verdict, delivery, knock.authorization)
+        try:
+            return delivery, read(door.flows, delivery)
+        except NotUnderstood as problem:
+            return partial(_kept, door, delivery, str(problem))
 
 
 def read(settings: flows.FlowSettings, delivery: Delivery) -> tuple[Event, ...]:

@@ -88,10 +88,24 @@ def verify(
 
 
 class _AnyLength(HMACAlgorithm):
-    """HS256 with whatever secret Vonage handed out: PyJWT warns, at each request, about those below 32 bytes."""
+    """HS256 with whatever secret Vonage handed out: PyJWT warns, at each request, about those below 32 bytes.
+
+    It also looks into the secret each time, for a public key that somebody took for one: `Verifier` does so once.
+    """
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else super().prepare_key(key)
 
     def check_key_length(self, key: bytes) -> str | None:
         return None
+
+
+def _may_be_secret(key: bytes) -> bool:
+    """Not what PyJWT takes for a public key: whoever knows that one could sign with it."""
+    try:
+        return key != b"" and b"-----BEGIN" not in key and bool(HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(key))
+    except jwt.InvalidKeyError:
+        return False
 
 
 _HS256 = jwt.PyJWS(algorithms=[])
@@ -184,12 +198,13 @@ class Verifier:
     _keys: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if any(not secret or "-----BEGIN" in secret for secret in self.secrets):
+        keys = tuple(secret.encode("utf-8", "surrogateescape") for secret in self.secrets)
+        if not all(_may_be_secret(key) for key in keys):
             raise ValueError(
                 "VONAGE_SIGNATURE_SECRET is empty, or holds a key in place of a secret. "
                 "Write the signature secret from the dashboard's API settings."
             )
-        object.__setattr__(self, "_keys", tuple(secret.encode("utf-8", "surrogateescape") for secret in self.secrets))
+        object.__setattr__(self, "_keys", keys)
 
     def check(self, method: str, headers: Headers, query: str, body: bytes) -> Verdict:
         """Judge one request now."""

@@ -48,13 +48,17 @@ class FakeIntake:
     calls: list = field(default_factory=list)
     broken: Exception | None = None
     outcome: str | None = None
+    gathers: bool = True
 
     def _check(self):
         if self.broken:
             raise self.broken
 
-    def accept(self, delivery: Delivery, events):
+    def accept_all(self, arrivals):
         self._check()
+        return [self._accept(*arrival) for arrival in arrivals]
+
+    def _accept(self, delivery: Delivery, events):
         self.accepted.append((delivery, tuple(events)))
         fetchable = [event for event in events if isinstance(event, Announcement) and not event.empty]
         outcome = "new" if fetchable else "noted"
