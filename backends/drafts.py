@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from types import TracebackType
+from typing import Self
 
 INCOMING = ".incoming"  # below the root: drafts and locks of the lesser ways; no key begins with a dot
 TRIAL, CHECK = ".try", ".check."  # names of a moment, below the root
@@ -36,11 +38,22 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A file being written. `publish(folder, name)` is False when the name is taken; `discard()` always ends it."""
+    """A file being written. `publish(folder, name)` is False when the name is taken; `discard()` always ends it.
+
+    A context manager: whatever was not published is gone afterwards.
+    """
 
     fd: int
     publish: Callable[[int, str], bool]
     discard: Callable[[], None]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
 
 
 class Drafts:
@@ -165,23 +178,39 @@ def enter(folder: int, name: str, *, create: bool) -> int:
     return os.open(name, FOLDER, dir_fd=folder)
 
 
-def reach(root: int, path: str) -> int | None:
-    """The folder at `path` below an open folder, opened in one step; None where `enter` must go, part by part.
+def reach(root: int, path: str, *, create: bool) -> int:
+    """The folder at `path` below an open folder, opened, never through a symbolic link; made, and synced, if wanted.
 
-    A symbolic link on the way shows afterwards: Linux tells where that which is open really lies.
+    In one step where it is there already: a symbolic link on the way shows afterwards, since Linux tells where that
+    which is open really lies.
     """
+    if not path:
+        return os.dup(root)
     try:
         folder = os.open(path, FOLDER, dir_fd=root)
-    except OSError:
-        return None
+    except FileNotFoundError:
+        if not create:
+            raise
+    except OSError:  # going part by part tells what is wrong
+        pass
+    else:
+        if _lies_at(folder, root, path):
+            return folder
+        os.close(folder)
+    above, _, name = path.rpartition("/")
+    parent = reach(root, above, create=create)
+    try:
+        return enter(parent, name, create=create)
+    finally:
+        os.close(parent)
+
+
+def _lies_at(folder: int, root: int, path: str) -> bool:
     try:
         here, there = (os.readlink(f"/proc/self/fd/{fd}") for fd in (root, folder))
-        if there == f"{here}/{path}":
-            return folder
     except OSError:  # no /proc
-        pass
-    os.close(folder)
-    return None
+        return False
+    return there == f"{here}/{path}"
 
 
 def sync(folder: int) -> None:

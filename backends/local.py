@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,35 +31,17 @@ from recordings.model import (
     ObjectNotFound,
     PutResult,
     StorageConfigurationError,
-    StorageError,
-    StoragePermissionError,
     StorageUnavailable,
 )
 
 from .drafts import CHECK, FOLDER, FOLDER_MODE, Draft, Drafts, enter, reach, sync
+from .explained import Explained
 
 hookimpl = pluggy.HookimplMarker("tapekeeper")
 
 PIECE = 1024 * 1024
 ATTRIBUTE = "user.tapekeeper"
 RESERVED = 64 * 1024  # bytes from which room is reserved: what is smaller is written as quickly
-
-SPACE = "Free some space or enlarge the volume; it is tried again by itself."
-IN_THE_WAY = "A file or a symbolic link stands where a folder belongs: move it away (links are not followed here)."
-MENDS: dict[int, tuple[type[StorageError], str]] = {
-    errno.ENOSPC: (StorageUnavailable, SPACE),
-    errno.EDQUOT: (StorageUnavailable, SPACE),
-    errno.EROFS: (StorageUnavailable, "Mount the volume writable again; the kernel's log tells why it is read-only."),
-    errno.EIO: (StorageUnavailable, "The disk fails: look at the kernel's log."),
-    errno.ESTALE: (StorageUnavailable, "The network mount is stale: mount it again."),
-    errno.EACCES: (StoragePermissionError, "Let the user with id {uid} write there (chown, chmod)."),
-    errno.EPERM: (StoragePermissionError, "Let the user with id {uid} write there (chown, chattr)."),
-    errno.ENOTDIR: (StorageConfigurationError, IN_THE_WAY),
-    errno.ELOOP: (StorageConfigurationError, IN_THE_WAY),
-    errno.EISDIR: (StorageConfigurationError, "A folder stands where a file belongs: move it away."),
-    errno.EFBIG: (StorageConfigurationError, "The file system or `ulimit -f` does not take files of this size."),
-    errno.EXDEV: (StorageConfigurationError, "Everything below the storage folder must be one file system."),
-}
 
 
 @hookimpl
@@ -102,7 +84,7 @@ class LocalStorage:
     def put(self, key: str, source: AudioSource, *, content_type: str, metadata: Mapping[str, str]) -> PutResult:
         """Store the source under `key`, or leave no trace; see `recordings.model.StorageBackend`."""
         check_key(key)
-        with self._parent(key, create=True) as (root, folder, name):
+        with self._place(key, create=True) as (root, folder, name):
             found = self._found(key, folder, name)
             if found:
                 return found
@@ -124,28 +106,31 @@ class LocalStorage:
 
     def head(self, key: str) -> ObjectInfo:
         """What is under `key`; checksums, content type and metadata only where the file system keeps attributes."""
-        with self._opened(key) as (fd, size):
+        fd, size = self._open(key)
+        try:
             told = self._described(fd)
-            sha256 = told.get("sha256")
-            return ObjectInfo(
-                key=key,
-                size=size,
-                content_type=told.get("content_type"),
-                checksums={"sha256": sha256} if sha256 else {},
-                metadata=told.get("metadata", {}),
-                uri=self._uri(key),
-            )
+        finally:
+            os.close(fd)
+        sha256 = told.get("sha256")
+        return ObjectInfo(
+            key=key,
+            size=size,
+            content_type=told.get("content_type"),
+            checksums={"sha256": sha256} if sha256 else {},
+            metadata=told.get("metadata", {}),
+            uri=self._uri(key),
+        )
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes from `start` up to `end`, exclusive, in pieces of 1 MiB. A missing key raises at the call."""
-        with self._opened(key) as (_, size):
-            pass
+        fd, size = self._open(key)
+        os.close(fd)
         return self._pieces(key, max(start, 0), size if end is None else min(end, size))
 
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is fine. Folders stay: another put may be on its way into one."""
         check_key(key)
-        with suppress(ObjectNotFound), self._parent(key) as (_, folder, name), self._explained(key, missing=True):
+        with suppress(ObjectNotFound), self._place(key) as (_, folder, name), self._explained(key, missing=True):
             os.unlink(name, dir_fd=folder)
             sync(folder)
 
@@ -176,73 +161,47 @@ class LocalStorage:
     def close(self) -> None:
         """Nothing is held open between calls."""
 
-    # --- ways in: folders and files, opened part by part below the root ---
+    # --- ways in: folders and files, opened below the root ---
 
-    @contextmanager
-    def _top(self, *, create: bool = False) -> Iterator[int]:
+    def _top(self, *, create: bool = False) -> _Open:
         """The root folder, opened. It may itself be a symbolic link: its owner wrote it down."""
         with self._explained("", missing=not create):
-            try:
-                root = os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
-            except FileNotFoundError:
-                if not create:
-                    raise
-                _make_all(self.root)
-                root = os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
-        try:
-            yield root
-        finally:
-            os.close(root)
+            return _Open(self._open_root(create=create))
 
-    @contextmanager
-    def _parent(self, key: str, *, create: bool = False) -> Iterator[tuple[int, int, str]]:
+    def _open_root(self, *, create: bool) -> int:
+        try:
+            return os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
+        except FileNotFoundError:
+            if not create:
+                raise
+        _make_all(self.root)
+        return os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
+
+    def _place(self, key: str, *, create: bool = False) -> _Place:
         """The root and the folder that the key's last part lies in, opened, and that part."""
         path, _, name = key.rpartition("/")
-        with self._top(create=create) as root:
-            folder = reach(root, path)
+        with self._explained(key, missing=not create):
+            root = self._open_root(create=create)
             try:
-                if folder is None:
-                    folder = os.dup(root)
-                    for part in path.split("/") if path else ():
-                        with self._explained(key, missing=not create):
-                            deeper = enter(folder, part, create=create)
-                        os.close(folder)
-                        folder = deeper
-                yield root, folder, name
-            finally:
-                if folder is not None:
-                    os.close(folder)
+                return _Place(root, reach(root, path, create=create), name)
+            except OSError:
+                os.close(root)
+                raise
 
-    @contextmanager
-    def _opened(self, key: str) -> Iterator[tuple[int, int]]:
-        """The object's file and its size."""
+    def _open(self, key: str) -> tuple[int, int]:
+        """The object's file, opened, and its size."""
         check_key(key)
-        with self._parent(key) as (_, folder, name):
-            with self._explained(key, missing=True):
-                fd, size = _open_file(folder, name)
-            try:
-                yield fd, size
-            finally:
-                os.close(fd)
+        with self._place(key) as (_, folder, name), self._explained(key, missing=True):
+            return _open_file(folder, name)
 
-    @contextmanager
-    def _explained(self, key: str, *, missing: bool = False) -> Iterator[None]:
-        """Say in our own words what the operating system refused, where, and what mends it.
-
-        `missing`: no such file means no such object, not a fault.
-        """
-        try:
-            yield
-        except OSError as error:
-            if missing and error.errno == errno.ENOENT:
-                raise ObjectNotFound(f"Nothing is stored under {key!r} in {self.root}.") from error
-            kind, mend = MENDS.get(error.errno or 0, (StorageUnavailable, "It is tried again by itself."))
-            raise kind(f"{self.root / key}: {error.strerror or error}. {mend.format(uid=os.geteuid())}") from error
+    def _explained(self, key: str, *, missing: bool = False) -> Explained:
+        return Explained(self.root, key, missing=missing)
 
     # --- reading ---
 
     def _pieces(self, key: str, position: int, end: int) -> Iterator[bytes]:
-        with self._opened(key) as (fd, _):
+        fd, _ = self._open(key)
+        try:
             while position < end:
                 with self._explained(key):
                     piece = os.pread(fd, min(PIECE, end - position), position)
@@ -250,6 +209,8 @@ class LocalStorage:
                     raise StorageUnavailable(f"{self.root / key} became shorter while it was read.")
                 position += len(piece)
                 yield piece
+        finally:
+            os.close(fd)
 
     def _walk(self, folder: int, path: str, prefix: str) -> Iterator[ObjectInfo]:
         with self._explained(path), os.scandir(folder) as entries:
@@ -332,15 +293,40 @@ class LocalStorage:
             return told if isinstance(told, dict) else {}
         return {}
 
-    @contextmanager
-    def _draft(self, root: int, folder: int, key: str) -> Iterator[Draft]:
-        """A draft for as long as it is needed; whatever was not published is gone afterwards."""
+    def _draft(self, root: int, folder: int, key: str) -> Draft:
         with self._explained(key):
-            draft = self._drafts.begin(root, folder)
-        try:
-            yield draft
-        finally:
-            draft.discard()
+            return self._drafts.begin(root, folder)
+
+
+class _Open:
+    """An open folder."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+class _Place:
+    """The open root, an open folder below it, and a name in that folder."""
+
+    __slots__ = ("_folder", "_name", "_root")
+
+    def __init__(self, root: int, folder: int, name: str) -> None:
+        self._root, self._folder, self._name = root, folder, name
+
+    def __enter__(self) -> tuple[int, int, str]:
+        return self._root, self._folder, self._name
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._folder)
+        os.close(self._root)
 
 
 def _open_file(folder: int, name: str) -> tuple[int, int]:

@@ -16,7 +16,8 @@ import pytest
 
 from backends import drafts
 from backends.drafts import Drafts, Way
-from backends.local import MENDS, LocalStorage
+from backends.explained import MENDS
+from backends.local import LocalStorage
 from plugins.fakes import FakeSource, body, sha256_of
 from recordings.model import (
     InvalidKey,
