@@ -57,6 +57,22 @@ def test_all_that_come_while_one_is_served_are_the_next_batch_each_with_its_own_
     assert [gate.batches[0], sorted(gate.batches[1])] == [[1], [2, 3, 4, 5]]
 
 
+def test_where_several_came_they_and_one_more_are_waited_for(gate, until):
+    together = Together(gate, Away, patience=10)
+    run_behind(gate, together, [1, 2, 3], until)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(together.do, [4, 5, 6])) == [8, 10, 12]
+    assert [len(batch) for batch in gate.batches] == [1, 2, 3]
+
+
+def test_who_waited_in_vain_is_served_alone_and_the_next_at_once(gate, until):
+    together = Together(gate, Away, patience=0.01)
+    run_behind(gate, together, [1, 2, 3], until)
+    assert together.do(4) == 8
+    together._patience = 3600
+    assert together.do(5) == 10
+
+
 def test_a_batch_has_an_upper_limit(gate, until):
     together = Together(gate, Away, most=2)
     assert run_behind(gate, together, [1, 2, 3, 4, 5, 6], until) == [2, 4, 6, 8, 10, 12]
