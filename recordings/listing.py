@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, or_, select
@@ -13,6 +13,8 @@ from .model import Copy, Recording, State, conversation_key, worst
 from .tables import call_events, calls, copies, recordings, transcriptions
 
 _PAGE = 500
+
+_Words = Mapping[Any, Any]  # the columns of one row, by name
 
 
 _RECORDINGS: Select[Any] = select(
@@ -35,14 +37,31 @@ _RECORDINGS: Select[Any] = select(
 )
 
 
+_NAMES = tuple(_RECORDINGS.selected_columns.keys())
+
 # Made once: making a statement costs more than running it, and each archived copy needs all of these.
 _BY_UUID = _RECORDINGS.where(recordings.c.recording_uuid == bindparam("uuid")).order_by(recordings.c.id)
-_BY_IDS = _RECORDINGS.where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 _CALLS = (
     select(calls).where(or_(calls.c.conversation_key.in_(_KEYS), calls.c.joined_key.in_(_KEYS))).order_by(calls.c.id)
 )
 _COPIES = select(copies).where(copies.c.recording_id.in_(bindparam("ids", expanding=True))).order_by(copies.c.id)
+
+# All three at once, for a few recordings: a row for each copy and each call.
+_ITS_CALLS = or_(
+    calls.c.conversation_key == recordings.c.conversation_key, calls.c.joined_key == recordings.c.conversation_key
+)
+_WITH_ALL: Select[Any] = (
+    select(
+        *_RECORDINGS.selected_columns,
+        *(column.label(f"copy_{column.name}") for column in copies.c),
+        *(column.label(f"call_{column.name}") for column in calls.c),
+    )
+    .join(copies, copies.c.recording_id == recordings.c.id)
+    .outerjoin(calls, _ITS_CALLS)
+    .where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
+    .order_by(copies.c.id, calls.c.id)
+)
 
 
 def find(database: Database, recording_uuid: str) -> list[Recording]:
@@ -52,9 +71,11 @@ def find(database: Database, recording_uuid: str) -> list[Recording]:
 
 
 def by_ids(connection: Connection, recording_ids: Collection[int]) -> dict[int, Recording]:
-    """The recordings in these rows, by row, read within the caller's transaction."""
-    rows = connection.execute(_BY_IDS, {"row_ids": list(recording_ids)}).all()
-    return dict(zip((row.id for row in rows), _with_copies(connection, rows), strict=True))
+    """The recordings in these rows that have copies, by row, read within the caller's transaction."""
+    rows: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(_WITH_ALL, {"row_ids": list(recording_ids)}):
+        rows[row.id].append(row)
+    return {recording_id: _joined(its) for recording_id, its in rows.items()}
 
 
 def listing(database: Database, *, state: State | None = None) -> Iterator[Recording]:
@@ -95,51 +116,56 @@ def transcripts(database: Database, recording: Recording) -> list[dict[str, Any]
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
+def _joined(rows: Sequence[Row[Any]]) -> Recording:
+    """The recording that all these rows of `_WITH_ALL` are about."""
+    theirs = {row.copy_id: _copy(_part(row, "copy_")) for row in rows}
+    told = {row.call_id: _part(row, "call_") for row in rows if row.call_id is not None}
+    key = rows[0].conversation_key
+    words = {name: rows[0]._mapping[name] for name in _NAMES}
+    return _recording(words, _calls(told.values(), {key}).get(key), list(theirs.values()))
+
+
+def _part(row: Row[Any], prefix: str) -> dict[str, Any]:
+    return {name[len(prefix) :]: value for name, value in row._mapping.items() if name.startswith(prefix)}
+
+
 def _with_copies(connection: Connection, rows: Sequence[Row[Any]]) -> list[Recording]:
     theirs: dict[int, list[Copy]] = defaultdict(list)
-    wanted = [row.id for row in rows]
-    for row in connection.execute(_COPIES, {"ids": wanted}):
-        theirs[row.recording_id].append(_copy(row))
-    told = _calls(connection, {row.conversation_key for row in rows})
-    return [_recording(row, told.get(row.conversation_key), theirs[row.id]) for row in rows]
+    for row in connection.execute(_COPIES, {"ids": [row.id for row in rows]}):
+        theirs[row.recording_id].append(_copy(row._mapping))
+    keys = {row.conversation_key for row in rows}
+    told = _calls((row._mapping for row in connection.execute(_CALLS, {"keys": list(keys)})), keys)
+    return [_recording(row._mapping, told.get(row.conversation_key), theirs[row.id]) for row in rows]
 
 
-def _calls(connection: Connection, keys: set[str]) -> dict[str, Row[Any]]:
+def _calls(told: Iterable[_Words], keys: set[str]) -> dict[str, _Words]:
     """The call behind each conversation: its own, else the first that moved into it.
 
     The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
     """
-    found: dict[str, Row[Any]] = {}
-    for row in connection.execute(_CALLS, {"keys": list(keys)}):
-        if row.joined_key in keys:
-            found.setdefault(row.joined_key, row)
-        if row.conversation_key in keys and (row.leg_uuid or row.conversation_key not in found):
-            found[row.conversation_key] = row
+    found: dict[str, _Words] = {}
+    for call in told:
+        own, joined = call["conversation_key"], call["joined_key"]
+        if joined in keys:
+            found.setdefault(joined, call)
+        if own in keys and (call["leg_uuid"] or own not in found):
+            found[own] = call
     return found
 
 
-def _recording(row: Row[Any], call: Row[Any] | None, its_copies: list[Copy]) -> Recording:
-    words = {name: value for name, value in row._mapping.items() if name not in ("id", "conversation_key")}
+def _recording(row: _Words, call: _Words | None, its_copies: list[Copy]) -> Recording:
+    words = {name: value for name, value in row.items() if name not in ("id", "conversation_key")}
     if call is not None:
-        words |= {"from_": call.from_number, "to": call.to_number}
-        words |= {"direction": call.direction, "region_url": call.region_url}
-        words["flow"] = row.flow or call.flow
+        words |= {"from_": call["from_number"], "to": call["to_number"]}
+        words |= {"direction": call["direction"], "region_url": call["region_url"]}
+        words["flow"] = row["flow"] or call["flow"]
         # What the answer told is surer than what the flow's name implies: the setting may have changed since.
-        words |= {"format": call.format or row.format, "channels": call.channels or row.channels}
+        words |= {"format": call["format"] or row["format"], "channels": call["channels"] or row["channels"]}
     return Recording(**words, state=worst([copy.state for copy in its_copies]), copies=tuple(its_copies))
 
 
-def _copy(row: Row[Any]) -> Copy:
-    state = State(row.state)
-    return Copy(
-        storage=row.storage,
-        key=row.key,
-        state=state,
-        size=row.size,
-        sha256=row.sha256,
-        content_type=row.content_type,
-        attempts=row.attempts,
-        error=row.error,
-        stored_at=row.stored_at,
-        next_attempt_at=row.held_until if state in (State.WAITING, State.BLOCKED) else None,
-    )
+def _copy(row: _Words) -> Copy:
+    state = State(row["state"])
+    names = ("storage", "key", "size", "sha256", "content_type", "attempts", "error", "stored_at")
+    later = row["held_until"] if state in (State.WAITING, State.BLOCKED) else None
+    return Copy(**{name: row[name] for name in names}, state=state, next_attempt_at=later)
