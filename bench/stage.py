@@ -98,8 +98,13 @@ class Server:
     @property
     def worker(self) -> int:
         """The process that serves: gunicorn's only child."""
+        return self.workers[0]
+
+    @property
+    def workers(self) -> list[int]:
+        """gunicorn's children."""
         task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return int(task.read_text().split()[0])
+        return [int(pid) for pid in task.read_text().split()]
 
 
 @contextmanager
@@ -121,8 +126,9 @@ def gunicorn(app: str, env: Mapping[str, str], log: Path, *, ours: bool = False)
         options += ["--config", os.devnull, "--worker-class", same["worker_class"], "--threads", str(same["threads"])]
         options += ["--no-control-socket"]
     with child(["gunicorn", app, *options], env, log) as process:
-        _until(lambda: _listens(port), process, log)
-        yield Server(port, process)
+        server = Server(port, process)
+        _until(lambda: _listens(port) and server.workers != [], process, log)  # it listens before it has forked
+        yield server
 
 
 @contextmanager

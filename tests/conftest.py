@@ -26,6 +26,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis.internal.conjecture import providers
 
 from simulator import PretendVonage, public_pem
 from tests.contract_table import contract_table
@@ -34,6 +35,12 @@ from tests.services.signals import listen_again
 # The same examples at each run, so that a red test is red for everybody; `--hypothesis-profile=default` explores.
 hypothesis.settings.register_profile("house", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("house")
+
+# Hypothesis also tries constants that it finds in the modules loaded so far: then the examples of one test would depend
+# on which others ran before it in the same process. Its own constants stay.
+NO_CONSTANTS = providers._local_constants
+assert len(NO_CONSTANTS) == 0
+setattr(providers, "_get_local_constants", lambda: NO_CONSTANTS)  # noqa: B010 - mypy takes no assignment
 
 listen_again()  # before anything is started
 
