@@ -152,14 +152,23 @@ def child(module: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[
 
 def wait_stored(home: Path, count: int, process: subprocess.Popen[bytes], limit: float = 120) -> float:
     """Until so many copies are stored; returns when that was seen, 20 ms late at most (`time.perf_counter`)."""
-    _until(lambda: stored(home) >= count, process, home / "log", limit, 0.02)
-    return time.perf_counter()
+    with _catalogue(home) as database:
+        _until(lambda: _stored(database) >= count, process, home / "log", limit, 0.02)
+        return time.perf_counter()
 
 
 def stored(home: Path) -> int:
     """How many copies the catalogue calls stored; asked of its file, since any command would cost processor time."""
-    with closing(sqlite3.connect(f"file:{home}/tapekeeper.db?mode=ro", uri=True)) as database:
-        found: tuple[int] = database.execute("SELECT count(*) FROM copies WHERE state = 'stored'").fetchone()
+    with _catalogue(home) as database:
+        return _stored(database)
+
+
+def _catalogue(home: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"file:{home}/tapekeeper.db?mode=ro", uri=True))
+
+
+def _stored(database: sqlite3.Connection) -> int:
+    found: tuple[int] = database.execute("SELECT count(*) FROM copies WHERE state = 'stored'").fetchone()
     return found[0]
 
 

@@ -35,6 +35,7 @@ TITLES = {
     429: ("Rate Limit Hit", "Please wait, then retry your request", "#rate-limit"),
     503: ("Service Unavailable", "Please wait, then retry your request", ""),
 }
+IN_ONE_PIECE = 1 << 20  # bytes; a server takes a write, and a change of threads, for each further piece
 PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Please sign in</h1></body></html>"
 
 
@@ -61,7 +62,7 @@ def problem(status: int, headers: Mapping[str, str] | None = None) -> Response:
 
 def whole(file: ServedFile) -> Response:
     """The file as it is, with its Content-Length."""
-    body = file.audio if isinstance(file.audio, bytes) else file.chunks()
+    body = file.content if file.size <= IN_ONE_PIECE else file.chunks()
     reply = Response(body, mimetype=file.content_type, direct_passthrough=True)
     reply.content_length = file.size
     return reply
