@@ -39,6 +39,7 @@ def test_it_imports_nothing_of_ours() -> None:
     assert {"boto3", "pluggy"} <= imported
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(site: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(EXAMPLE)]
     env = os.environ | {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -46,6 +47,7 @@ def test_its_own_tests_pass(site: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_once_installed_it_is_listed_and_tried(site, s3, make_environ, bare_environ, flask_process, tmp_path) -> None:
     (tmp_path / "plugins").mkdir()
     settings = make_environ(tmp_path, STORAGE_URL="s3://tapes/calls")
