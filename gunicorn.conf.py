@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 worker_class = "gthread"
-threads = 16
+threads = 16  # events that come while others are being committed are read meanwhile, and are the next to be committed
 # Below Heroku's 30 s between SIGTERM and SIGKILL, and well above the 18 s that running copies get to finish.
 graceful_timeout = 25
 timeout = 60

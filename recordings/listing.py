@@ -57,7 +57,7 @@ _WITH_ALL: Select[Any] = (
         *(column.label(f"copy_{column.name}") for column in copies.c),
         *(column.label(f"call_{column.name}") for column in calls.c),
     )
-    .join(copies, copies.c.recording_id == recordings.c.id)
+    .outerjoin(copies, copies.c.recording_id == recordings.c.id)
     .outerjoin(calls, _ITS_CALLS)
     .where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
     .order_by(copies.c.id, calls.c.id)
@@ -71,7 +71,7 @@ def find(database: Database, recording_uuid: str) -> list[Recording]:
 
 
 def by_ids(connection: Connection, recording_ids: Collection[int]) -> dict[int, Recording]:
-    """The recordings in these rows that have copies, by row, read within the caller's transaction."""
+    """The recordings in these rows, by row, read within the caller's transaction."""
     rows: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in connection.execute(_WITH_ALL, {"row_ids": list(recording_ids)}):
         rows[row.id].append(row)
@@ -118,7 +118,7 @@ def transcripts(database: Database, recording: Recording) -> list[dict[str, Any]
 
 def _joined(rows: Sequence[Row[Any]]) -> Recording:
     """The recording that all these rows of `_WITH_ALL` are about."""
-    theirs = {row.copy_id: _copy(_part(row, "copy_")) for row in rows}
+    theirs = {row.copy_id: _copy(_part(row, "copy_")) for row in rows if row.copy_id is not None}
     told = {row.call_id: _part(row, "call_") for row in rows if row.call_id is not None}
     key = rows[0].conversation_key
     words = {name: rows[0]._mapping[name] for name in _NAMES}

@@ -36,8 +36,8 @@ _FLOW = re.compile(r"(?:^|&)flow=([a-z]+)(?:&|$)")
 class Reception:
     """Takes events in, those that come at the same moment together.
 
-    One thread then verifies, understands and commits for all, and writes their lines: the same steps in a row cost half
-    of what they cost when each of them begins cold, and the commit costs the same for many.
+    One thread then verifies, understands and commits for all, and writes their lines: the same step for many in a row
+    costs less of the processor than all steps for each in turn, and a commit costs the same for many.
     """
 
     def __init__(self, door: Door) -> None:

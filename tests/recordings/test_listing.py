@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import update
 
 from recordings.catalogue import Catalogue
-from recordings.listing import find, listing, transcripts
-from recordings.model import WORST_FIRST, Call, State, Transcription, worst
+from recordings.listing import by_ids, find, listing, transcripts
+from recordings.model import WORST_FIRST, Call, CallEvent, State, Transcription, worst
 from recordings.tables import copies
 
 
@@ -74,6 +74,23 @@ def test_the_worst_copy_speaks_for_the_recording(database, delivery, announcemen
     (found,) = find(database, event.recording_uuid)
     assert found.state is one
     assert [copy.state for copy in found.copies] == [other, one]
+
+
+def test_a_recording_by_its_row_is_the_same_as_by_its_uuid(database, catalogue, delivery, announcement):
+    two = Catalogue(database, ["file:///a", "file:///b"])
+    two.accept(delivery(), [announcement(recording_uuid="two copies", conversation_uuid="CON-2")])
+    catalogue.accept(delivery(), [announcement(recording_uuid="no call", conversation_uuid="CON-3")])
+    catalogue.accept(delivery(), [announcement(recording_uuid="no copy", recording_url="")])
+    for leg, conversation in (("leg-1", "CON-2"), ("leg-2", "CON-4"), ("leg-3", "CON-5")):
+        catalogue.note_call(Call(conversation, leg, "447700900001", leg, "call"), "the-application")
+    for moved in ("CON-4", "CON-5"):
+        catalogue.accept(delivery(), [CallEvent("transfer", (moved, "CON-2"), "leg")])
+    names = ["two copies", "no call", "no copy"]
+    with database.read() as connection:
+        known = by_ids(connection, [1, 2, 3])
+    assert [known[row] for row in (1, 2, 3)] == [find(database, name)[0] for name in names]
+    assert [len(known[row].copies) for row in (1, 2, 3)] == [2, 1, 0]
+    assert [known[row].to for row in (1, 2, 3)] == ["leg-1", None, None]
 
 
 def test_the_order_of_badness_is_the_documented_one():
