@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache, partial
 from typing import Protocol
 
 from . import proof, sidecar, sniff
@@ -39,6 +40,9 @@ from .proof import Stored
 from .source import RecordingSource
 
 log = logging.getLogger(__name__)
+
+# The key by the ending, and whether it is sure to be the same at every attempt.
+_Keys = Callable[[str], tuple[str, bool]]
 
 _CROWDED_SECONDS = 5.0  # until a copy is looked at again whose storage had no thread left for it
 
@@ -106,24 +110,27 @@ class Retrieval:
 
     def _attempt(self, claim: Claim, held: Held) -> Stored:
         recording, backend = claim.recording, self._backend(claim.storage)
+        keys = cache(partial(self._key, recording))  # asked of the plugins once, with each ending
         with RecordingSource(self.fetcher, recording, held.lost) as source:
-            stored = self._already_there(backend, claim, source) or self._fetch(backend, claim, source)
+            stored = self._already_there(backend, claim, source, keys) or self._fetch(backend, claim, source, keys)
         if held.lost():
             raise LeaseLost(f"Lost {recording.recording_uuid} in {claim.storage} before it was recorded.")
         sidecar.write(backend, recording, claim.storage, stored, self.clock(), self.version)
         return stored
 
-    def _already_there(self, backend: StorageBackend, claim: Claim, source: RecordingSource) -> Stored | None:
+    def _already_there(
+        self, backend: StorageBackend, claim: Claim, source: RecordingSource, keys: _Keys
+    ) -> Stored | None:
         """Look before downloading, where the key is known without the bytes."""
         kind = sniff.BY_FORMAT.get(claim.recording.format or "")
         if kind is None:
             return None
-        there = proof.head(backend, claim.key or self._key(claim.recording, kind.ext)[0])
+        there = proof.head(backend, claim.key or keys(kind.ext)[0])
         return self._settle(backend, claim.recording, there, kind, source) if there else None
 
-    def _fetch(self, backend: StorageBackend, claim: Claim, source: RecordingSource) -> Stored:
+    def _fetch(self, backend: StorageBackend, claim: Claim, source: RecordingSource, keys: _Keys) -> Stored:
         recording, kind = claim.recording, source.look()
-        key = claim.key or self._chosen_key(claim, kind.ext)
+        key = claim.key or self._chosen_key(claim, keys(kind.ext))
         metadata = sidecar.identity(recording)
         result = proof.put(backend, key, source, content_type=kind.content_type, metadata=metadata)
         there = proof.head(backend, key)
@@ -180,12 +187,12 @@ class Retrieval:
             )
         return self.storages[storage]
 
-    def _chosen_key(self, claim: Claim, ext: str) -> str:
+    def _chosen_key(self, claim: Claim, found: tuple[str, bool]) -> str:
         """The key, pinned in the catalogue before the first byte is stored where another attempt might choose another.
 
         Else a crash in between could leave the recording in the store twice.
         """
-        key, steady = self._key(claim.recording, ext)
+        key, steady = found
         if not steady:
             self.leases.pin(claim, key)
         return key

@@ -177,6 +177,14 @@ def test_a_plugins_key_is_used(desk, vonage):
     assert desk.files().keys() == {key, f"{key}.json"}
 
 
+def test_a_plugin_is_asked_for_a_key_once_in_an_attempt(desk, vonage):
+    asked = []
+    desk.hooks.key = lambda recording: asked.append(recording) or f"mine/{recording.recording_uuid}.mp3"
+    _, ids = desk.announce(vonage.add_file(), format="mp3")
+    desk.run(ids)
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     "key",
     ["../{}", "/{}", "a//{}", "{}/", ".{}", "a b/{}", "{}\0", "", "no-uuid-at-all.mp3", "x" * 600 + "{}", "ü/{}"],
