@@ -180,13 +180,14 @@ class LocalStorage:
     def _place(self, key: str, *, create: bool = False) -> _Place:
         """The root and the folder that the key's last part lies in, opened, and that part."""
         path, _, name = key.rpartition("/")
-        with self._explained(key, missing=not create):
+        with self._explained("", missing=not create):  # a fault of the root is told of the root, not of the key
             root = self._open_root(create=create)
-            try:
+        try:
+            with self._explained(key, missing=not create):
                 return _Place(root, reach(root, path, create=create), name)
-            except OSError:
-                os.close(root)
-                raise
+        except BaseException:
+            os.close(root)
+            raise
 
     def _open(self, key: str) -> tuple[int, int]:
         """The object's file, opened, and its size."""

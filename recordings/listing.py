@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, or_, select
+from sqlalchemy import Connection, Row, Select, bindparam, or_, select
 
 from .database import Database
 from .model import Copy, Recording, State, conversation_key, worst
@@ -14,82 +14,72 @@ from .tables import call_events, calls, copies, recordings, transcriptions
 
 _PAGE = 500
 
-_Words = Mapping[Any, Any]  # the columns of one row, by name
 
-
-_RECORDINGS: Select[Any] = select(
-    *recordings.c[
-        "id",
-        "application_id",
-        "recording_uuid",
-        "conversation_uuid",
-        "conversation_key",
-        "recording_url",
-        "size",
-        "start_time",
-        "end_time",
-        "received_at",
-        "origin",
-        "flow",
-        "format",
-        "channels",
-    ]
-)
-
-
-_NAMES = tuple(_RECORDINGS.selected_columns.keys())
-
-# Made once: making a statement costs more than running it, and each archived copy needs all of these.
-_BY_UUID = _RECORDINGS.where(recordings.c.recording_uuid == bindparam("uuid")).order_by(recordings.c.id)
-_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
-_CALLS = (
-    select(calls).where(or_(calls.c.conversation_key.in_(_KEYS), calls.c.joined_key.in_(_KEYS))).order_by(calls.c.id)
-)
-_COPIES = select(copies).where(copies.c.recording_id.in_(bindparam("ids", expanding=True))).order_by(copies.c.id)
-
-# All three at once, for a few recordings: a row for each copy and each call.
+_OWN = recordings.c[
+    "id",
+    "application_id",
+    "recording_uuid",
+    "conversation_uuid",
+    "conversation_key",
+    "recording_url",
+    "size",
+    "start_time",
+    "end_time",
+    "received_at",
+    "origin",
+    "flow",
+    "format",
+    "channels",
+]
+_NAMES, _COPY_NAMES, _CALL_NAMES = ([column.name for column in part] for part in (_OWN, copies.c, calls.c))
+_COPY, _CALL = len(_NAMES), len(_NAMES) + len(_COPY_NAMES)  # where their columns begin in a row
 _ITS_CALLS = or_(
     calls.c.conversation_key == recordings.c.conversation_key, calls.c.joined_key == recordings.c.conversation_key
 )
-_WITH_ALL: Select[Any] = (
+
+# Recordings with their copies and their calls: a row for each pair of these.
+_WHOLE: Select[Any] = (
     select(
-        *_RECORDINGS.selected_columns,
+        *_OWN,
         *(column.label(f"copy_{column.name}") for column in copies.c),
         *(column.label(f"call_{column.name}") for column in calls.c),
     )
     .outerjoin(copies, copies.c.recording_id == recordings.c.id)
     .outerjoin(calls, _ITS_CALLS)
-    .where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
-    .order_by(copies.c.id, calls.c.id)
+    .order_by(recordings.c.id, copies.c.id, calls.c.id)
+)
+
+# Made once: making a statement costs more than running it, and each archived copy needs the first.
+_BY_IDS = _WHOLE.where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
+_BY_UUID = _WHOLE.where(recordings.c.recording_uuid == bindparam("uuid"))
+_AFTER = _WHOLE.where(
+    recordings.c.id.in_(
+        select(recordings.c.id).where(recordings.c.id > bindparam("last")).order_by(recordings.c.id).limit(_PAGE)
+    )
 )
 
 
 def find(database: Database, recording_uuid: str) -> list[Recording]:
     """The recordings with this uuid: none, one, or several where applications share the catalogue."""
     with database.read() as connection:
-        return _with_copies(connection, connection.execute(_BY_UUID, {"uuid": recording_uuid}).all())
+        return list(_read(connection, _BY_UUID, uuid=recording_uuid).values())
 
 
 def by_ids(connection: Connection, recording_ids: Collection[int]) -> dict[int, Recording]:
     """The recordings in these rows, by row, read within the caller's transaction."""
-    rows: dict[int, list[Row[Any]]] = defaultdict(list)
-    for row in connection.execute(_WITH_ALL, {"row_ids": list(recording_ids)}):
-        rows[row.id].append(row)
-    return {recording_id: _joined(its) for recording_id, its in rows.items()}
+    return _read(connection, _BY_IDS, row_ids=list(recording_ids))
 
 
 def listing(database: Database, *, state: State | None = None) -> Iterator[Recording]:
     """Every recording, oldest first, read in pages: memory does not grow with the catalogue."""
     last = 0
     while True:
-        query = _RECORDINGS.where(recordings.c.id > last).order_by(recordings.c.id).limit(_PAGE)
         with database.read() as connection:
-            rows = connection.execute(query).all()
-            page = _with_copies(connection, rows)
-        yield from (recording for recording in page if state in (None, recording.state))
-        if len(rows) < _PAGE:
+            page = _read(connection, _AFTER, last=last)
+        yield from (recording for recording in page.values() if state in (None, recording.state))
+        if len(page) < _PAGE:
             return
-        last = rows[-1].id
+        last = max(page)
 
 
 def call_history(database: Database, recording: Recording) -> list[dict[str, Any]]:
@@ -116,55 +106,47 @@ def transcripts(database: Database, recording: Recording) -> list[dict[str, Any]
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def _joined(rows: Sequence[Row[Any]]) -> Recording:
-    """The recording that all these rows of `_WITH_ALL` are about."""
-    theirs = {row.copy_id: _copy(_part(row, "copy_")) for row in rows if row.copy_id is not None}
-    told = {row.call_id: _part(row, "call_") for row in rows if row.call_id is not None}
-    key = rows[0].conversation_key
-    words = {name: rows[0]._mapping[name] for name in _NAMES}
-    return _recording(words, _calls(told.values(), {key}).get(key), list(theirs.values()))
+def _read(connection: Connection, query: Select[Any], **words: Any) -> dict[int, Recording]:
+    """The recordings that a query of `_WHOLE` gives, by row, oldest first."""
+    rows: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(query, words):
+        rows[row.id].append(row)
+    return {recording_id: _recording(its) for recording_id, its in rows.items()}
 
 
-def _part(row: Row[Any], prefix: str) -> dict[str, Any]:
-    return {name[len(prefix) :]: value for name, value in row._mapping.items() if name.startswith(prefix)}
-
-
-def _with_copies(connection: Connection, rows: Sequence[Row[Any]]) -> list[Recording]:
-    theirs: dict[int, list[Copy]] = defaultdict(list)
-    for row in connection.execute(_COPIES, {"ids": [row.id for row in rows]}):
-        theirs[row.recording_id].append(_copy(row._mapping))
-    keys = {row.conversation_key for row in rows}
-    told = _calls((row._mapping for row in connection.execute(_CALLS, {"keys": list(keys)})), keys)
-    return [_recording(row._mapping, told.get(row.conversation_key), theirs[row.id]) for row in rows]
-
-
-def _calls(told: Iterable[_Words], keys: set[str]) -> dict[str, _Words]:
-    """The call behind each conversation: its own, else the first that moved into it.
+def _call(key: str, told: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """The call behind a conversation: its own, else the first that moved into it.
 
     The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
     """
-    found: dict[str, _Words] = {}
+    found: dict[str, Any] | None = None
     for call in told:
-        own, joined = call["conversation_key"], call["joined_key"]
-        if joined in keys:
-            found.setdefault(joined, call)
-        if own in keys and (call["leg_uuid"] or own not in found):
-            found[own] = call
+        own = call["conversation_key"] == key
+        if found is None or (own and call["leg_uuid"]):
+            found = call
     return found
 
 
-def _recording(row: _Words, call: _Words | None, its_copies: list[Copy]) -> Recording:
-    words = {name: value for name, value in row.items() if name not in ("id", "conversation_key")}
+def _recording(rows: Sequence[Row[Any]]) -> Recording:
+    """The recording that all these rows of `_WHOLE` are about."""
+    first = rows[0]
+    words = dict(zip(_NAMES, first[:_COPY], strict=True))
+    del words["id"], words["conversation_key"]
+    # By their ids, which come first among their columns: a copy stands in as many rows as there are calls.
+    theirs = {row[_COPY]: _copy(row[_COPY:_CALL]) for row in rows if row[_COPY] is not None}
+    told = {row[_CALL]: dict(zip(_CALL_NAMES, row[_CALL:], strict=True)) for row in rows if row[_CALL] is not None}
+    call = _call(first.conversation_key, told.values())
     if call is not None:
         words |= {"from_": call["from_number"], "to": call["to_number"]}
         words |= {"direction": call["direction"], "region_url": call["region_url"]}
-        words["flow"] = row["flow"] or call["flow"]
+        words["flow"] = first.flow or call["flow"]
         # What the answer told is surer than what the flow's name implies: the setting may have changed since.
-        words |= {"format": call["format"] or row["format"], "channels": call["channels"] or row["channels"]}
-    return Recording(**words, state=worst([copy.state for copy in its_copies]), copies=tuple(its_copies))
+        words |= {"format": call["format"] or first.format, "channels": call["channels"] or first.channels}
+    return Recording(**words, state=worst([copy.state for copy in theirs.values()]), copies=tuple(theirs.values()))
 
 
-def _copy(row: _Words) -> Copy:
+def _copy(columns: Sequence[Any]) -> Copy:
+    row = dict(zip(_COPY_NAMES, columns, strict=True))
     state = State(row["state"])
     names = ("storage", "key", "size", "sha256", "content_type", "attempts", "error", "stored_at")
     later = row["held_until"] if state in (State.WAITING, State.BLOCKED) else None

@@ -177,7 +177,7 @@ def test_no_secret_shows_itself():
     assert "secret" not in repr(VERIFIER)
 
 
-@pytest.mark.parametrize("secret", ["", "-----BEGIN PRIVATE KEY-----\nabc"])
+@pytest.mark.parametrize("secret", ["", "-----BEGIN PRIVATE KEY-----\nabc", "ssh-rsa AAAAB3NzaC1yc2E= somebody"])
 def test_what_can_be_no_secret_is_told_at_the_start(secret):
     with pytest.raises(ValueError, match="VONAGE_SIGNATURE_SECRET"):
         Verifier((secret,))
