@@ -261,17 +261,6 @@ def own_logging() -> Iterator[None]:
     root.setLevel(level)
 
 
-@pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    """`free_port()`: a loopback port that nobody uses at this moment."""
-
-    def find() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            return int(probe.getsockname()[1])
-
-    return find
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts whole deployments, or runs the contract over every store, is `slow`: `make quick` leaves it out."""
     for item in items:

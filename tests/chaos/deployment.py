@@ -41,12 +41,14 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 TIMES = {"LEASE_SECONDS": "3", "RETRY_FIRST_SECONDS": "1", "RETRY_MAX_SECONDS": "4"}
 
 
-def wait_for(condition: Callable[[], Any], what: str, patience: float = 60) -> Any:
-    """The first true value of the condition; TimeoutError, saying `what`, when it stays away."""
+def wait_for(
+    condition: Callable[[], Any], what: str, patience: float = 60, more: Callable[[], str] = lambda: ""
+) -> Any:
+    """The first true value of the condition; TimeoutError, saying `what` and `more`, when it stays away."""
     end = time.monotonic() + patience
     while not (value := condition()):
         if time.monotonic() > end:
-            raise TimeoutError(f"Not within {patience:.0f} s: {what}")
+            raise TimeoutError(f"Not within {patience:.0f} s: {what}\n{more()}".strip())
         time.sleep(0.02)
     return value
 
@@ -81,6 +83,12 @@ class Child:
     def ready(self) -> bool:
         """It says that it works. A worker's word; `Web` has its own."""
         return "Archiving into" in self.said()
+
+    def wait_until_ready(self, patience: float = 60) -> None:
+        """TimeoutError when that takes too long, ChildProcessError once it has ended instead; both show its log."""
+        wait_for(lambda: self.ready() or self.process.poll() is not None, f"{self.name} works", patience, self.said)
+        if self.process.returncode is not None:
+            raise ChildProcessError(f"{self.name} ended with {self.process.returncode}:\n{self.said()}")
 
     def said(self) -> str:
         """Its log since it was started last."""
@@ -222,7 +230,7 @@ class Deployment:
                 child.start()
             try:
                 for child in started:
-                    wait_for(child.ready, f"{child.name} starts; {child.log} says: {child.said()}")
+                    child.wait_until_ready()
                 yield self
             finally:
                 for child in [*self.all, self.files]:

@@ -50,14 +50,14 @@ class Storm:
             child.kill()
             child.start()
         for child in self.deployment.all:
-            wait_for(child.ready, f"{child.name} comes back; {child.log} says: {child.said()}")
+            child.wait_until_ready()
 
     def _victim(self) -> Child:
         everybody = list(self.deployment.all)
         while True:
             child = self._chance.choice(everybody)
             with contextlib.suppress(TimeoutError):
-                wait_for(child.ready, child.name, 2)
+                child.wait_until_ready(2)
                 return child
 
     def _strike(self, child: Child) -> None:

@@ -39,7 +39,7 @@ def test_first_starts_at_the_same_moment_agree_on_the_tables(make_deployment):
         said = [process.communicate(timeout=60)[0].decode() for process in migrating]
         assert [process.returncode for process in migrating] == [0] * 3, said
         for worker in deployment.workers:
-            wait_for(worker.ready, "each worker starts")
+            worker.wait_until_ready()
         tables = "SELECT to_regclass('copies') IS NOT NULL AND to_regclass('huey_task') IS NOT NULL"
         with psycopg.connect(deployment.postgres.url) as connection:
             wait_for(lambda: connection.execute(tables).fetchone()[0], "both kinds of tables are there")

@@ -38,7 +38,7 @@ def test_a_download_that_does_not_end_is_given_back_and_taken_at_once(deploy, vo
         assert announce(deployment, file).status == 204
         wait_for(lambda: file.requests, "the download hangs")
         second.start()
-        wait_for(second.ready, "the second worker starts")
+        second.wait_until_ready()
         first.signal(signal.SIGTERM)
         assert first.ended_within(PATIENCE) > 15  # it was given its time
         ended = time.monotonic()

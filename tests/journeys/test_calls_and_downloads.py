@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from simulator import FLOWS
+from simulator.application import free_port
 
 OWN_ANSWERS = '''
 """Callers to one number are recorded as this plugin likes."""
@@ -29,7 +30,7 @@ def answer_call(call):
 
 
 @pytest.fixture(scope="module")
-def simulator_port(free_port):
+def simulator_port():
     """Where `flask simulate` serves its audio: the deployment trusts it from the start."""
     return free_port()
 

@@ -20,6 +20,8 @@ from typing import NoReturn
 
 import pytest
 
+from simulator.application import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 AZURITE = ROOT / "build/azurite/node_modules/azurite/dist/src/blob/main.js"
 AZURITE_INSTALL = "npm install --no-save --prefix build/azurite azurite@3.37.0"
@@ -77,12 +79,6 @@ def strict_gcs(*buckets: str, null_sink: bool = False) -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.stdin.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import boto3
 
-from tests.services.emulators import ROOT, free_port, running
+from simulator.application import free_port
+from tests.services.emulators import ROOT, running
 
 EXAMPLE = ROOT / "examples" / "s3-storage"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +45,18 @@ def tiny(tmp_path):
         return Application(settings, free_port(), tmp_path / "log", root=tmp_path)
 
     return make
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a bound port is refused to its own server too")
+def test_a_free_port_is_nobody_elses_until_its_own_server_takes_it():
+    port = free_port()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    with socket.socket() as another, pytest.raises(OSError, match="in use"):  # no server's SO_REUSEADDR
+        another.bind(("127.0.0.1", port))
+    for _ in ("the start", "the start after a crash"):
+        with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+            pass
 
 
 def test_the_application_runs_with_its_settings_alone_and_ends(tiny, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -15,27 +15,19 @@ from tapekeeper_s3 import S3Storage
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 
 
-def answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
-    except OSError:
-        time.sleep(0.02)
-        return False
-    return True
-
-
 @pytest.fixture(scope="session")
-def env() -> Iterator[dict[str, str]]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    log = tmp_path_factory.mktemp("moto") / "log"
+    # Port 0: it takes any free one, and says which.
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
         try:
             end = time.monotonic() + 30
-            while not answers(port):
-                assert server.poll() is None, "moto's server ended"
-                assert time.monotonic() < end, "moto's server did not start"
-            yield CREDENTIALS | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}"}
+            while not (listens := re.search(r"Running on (http://[\w.:]+)", log.read_text())):
+                assert server.poll() is None, f"moto's server ended: {log.read_text()}"
+                assert time.monotonic() < end, f"moto's server did not start: {log.read_text()}"
+                time.sleep(0.02)
+            yield CREDENTIALS | {"AWS_ENDPOINT_URL_S3": listens[1]}
         finally:
             server.terminate()
 
