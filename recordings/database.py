@@ -8,7 +8,9 @@ https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -159,7 +161,8 @@ def _sqlite_engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _durable(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would come before ours
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _enter_wal(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -168,6 +171,23 @@ def _sqlite_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Ask again while others hold a new database, as at the first start of several processes.
+
+    To whoever changes the mode meanwhile SQLite says that it is locked, at once and whatever the timeout.
+    https://sqlite.org/c3ref/busy_handler.html
+    """
+    end = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.02)
 
 
 def _postgres_engine(url: str) -> Engine:
@@ -203,8 +223,6 @@ def _translated() -> Iterator[None]:
 def _unavailable(error: BaseException | None) -> bool:
     """Operational errors (locked, full, gone) are the database's; data and programming errors are ours."""
     if type(error).__module__.split(".")[0] == "sqlite3":
-        import sqlite3
-
         # The bare class is what SQLite raises for a damaged file, and for one that is no database at all.
         return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
     import psycopg

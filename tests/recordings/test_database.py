@@ -116,6 +116,22 @@ def test_several_processes_may_migrate_at_once(database_url):
     assert said == [str((HEAD, HEAD)), str((HEAD, HEAD)), str((None, HEAD))]
 
 
+def test_a_new_database_that_another_process_fills_is_waited_for(database, tmp_path, monkeypatch):
+    other = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # not in WAL mode yet
+    monkeypatch.setattr("recordings.database.time.sleep", lambda _: other.close())
+    assert database.migrate() == (None, HEAD)
+
+
+def test_a_database_that_stays_locked_is_not_waited_for_for_ever(database, tmp_path, monkeypatch):
+    other = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("recordings.database._WAIT_SECONDS", 0.1)
+    with pytest.raises(CatalogueUnavailable, match="locked"):
+        database.migrate()
+    other.close()
+
+
 def test_the_migrations_make_just_these_tables(database):
     database.migrate()
     with database.read() as connection:
