@@ -75,11 +75,16 @@ class Drafts:
         self._sleep = sleep
         self._lock_wait = lock_wait
 
-    def begin(self, root: int, folder: int) -> Draft:
-        """A draft that is to be published in `folder`; both are open folders of one file system."""
-        if self.way is None:
-            self.way = self._try_ways(root)
-        return self._nameless(folder) if self.way is Way.NAMELESS else self._named(root, self.way)
+    def begin(self, top: Callable[[], int], folder: int) -> Draft:
+        """A draft that is to be published in the open `folder`. `top` opens the root, where the way needs it."""
+        if self.way is Way.NAMELESS:
+            return self._nameless(folder)
+        root = top()
+        try:
+            self.way = self.way or self._try_ways(root)
+            return self._nameless(folder) if self.way is Way.NAMELESS else self._named(root, self.way)
+        finally:
+            os.close(root)
 
     def sweep(self, root: int) -> None:
         """Remove what writers left behind that died a day ago or earlier."""
@@ -172,45 +177,15 @@ def enter(folder: int, name: str, *, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
+    return make(folder, name)
+
+
+def make(folder: int, name: str) -> int:
+    """The same, for a folder that is most likely not there yet."""
     with suppress(FileExistsError):
         os.mkdir(name, FOLDER_MODE, dir_fd=folder)
     sync(folder)
     return os.open(name, FOLDER, dir_fd=folder)
-
-
-def reach(root: int, path: str, *, create: bool) -> int:
-    """The folder at `path` below an open folder, opened, never through a symbolic link; made, and synced, if wanted.
-
-    In one step where it is there already: a symbolic link on the way shows afterwards, since Linux tells where that
-    which is open really lies.
-    """
-    if not path:
-        return os.dup(root)
-    try:
-        folder = os.open(path, FOLDER, dir_fd=root)
-    except FileNotFoundError:
-        if not create:
-            raise
-    except OSError:  # going part by part tells what is wrong
-        pass
-    else:
-        if _lies_at(folder, root, path):
-            return folder
-        os.close(folder)
-    above, _, name = path.rpartition("/")
-    parent = reach(root, above, create=create)
-    try:
-        return enter(parent, name, create=create)
-    finally:
-        os.close(parent)
-
-
-def _lies_at(folder: int, root: int, path: str) -> bool:
-    try:
-        here, there = (os.readlink(f"/proc/self/fd/{fd}") for fd in (root, folder))
-    except OSError:  # no /proc
-        return False
-    return there == f"{here}/{path}"
 
 
 def sync(folder: int) -> None:

@@ -2,8 +2,8 @@
 
 A put writes a draft (`backends.drafts`), syncs it, and gives it its name, which goes to exactly one writer. Content
 type, sha256 and metadata lie in an extended attribute, set before the name is given; where the file system has none,
-`head` tells the size alone. Whatever a key names is opened below the open root, and nothing that was reached through a
-symbolic link is used. Nothing here knows what a recording is.
+`head` tells the size alone. How a key becomes an open folder or file stands in `backends.tree`. Nothing here knows what
+a recording is.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ from recordings.model import (
     StorageUnavailable,
 )
 
-from .drafts import CHECK, FOLDER, FOLDER_MODE, Draft, Drafts, enter, reach, sync
+from .drafts import CHECK, Draft, Drafts, enter, sync
 from .explained import Explained
+from .tree import Tree, open_file
 
 hookimpl = pluggy.HookimplMarker("tapekeeper")
 
 PIECE = 1024 * 1024
 ATTRIBUTE = "user.tapekeeper"
-RESERVED = 64 * 1024  # bytes from which room is reserved: what is smaller is written as quickly
+RESERVED = PIECE + 1  # bytes from which room is reserved: what is smaller is written in one go
 
 
 @hookimpl
@@ -57,6 +58,7 @@ class LocalStorage:
 
     def __init__(self, root: Path, *, drafts: Drafts | None = None, xattrs: bool = hasattr(os, "setxattr")) -> None:
         self.root = root
+        self._tree = Tree(root)
         self._drafts = drafts or Drafts()
         self._xattrs = xattrs
 
@@ -84,11 +86,11 @@ class LocalStorage:
     def put(self, key: str, source: AudioSource, *, content_type: str, metadata: Mapping[str, str]) -> PutResult:
         """Store the source under `key`, or leave no trace; see `recordings.model.StorageBackend`."""
         check_key(key)
-        with self._place(key, create=True) as (root, folder, name):
+        with self._place(key, create=True) as (folder, name):
             found = self._found(key, folder, name)
             if found:
                 return found
-            with self._draft(root, folder, key) as draft:
+            with self._draft(folder, key) as draft:
                 # Only our own calls are translated: an OSError of the source is the source's, not the disk's.
                 with source.open() as stream:
                     size, sha256 = self._fill(draft.fd, stream, key)
@@ -130,7 +132,7 @@ class LocalStorage:
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is fine. Folders stay: another put may be on its way into one."""
         check_key(key)
-        with suppress(ObjectNotFound), self._place(key) as (_, folder, name), self._explained(key, missing=True):
+        with suppress(ObjectNotFound), self._place(key) as (folder, name), self._explained(key, missing=True):
             os.unlink(name, dir_fd=folder)
             sync(folder)
 
@@ -147,7 +149,7 @@ class LocalStorage:
         """Write, name, read and delete a small file, as a put would; clear away drafts older than a day."""
         name, word = f"{CHECK}{secrets.token_hex(8)}", secrets.token_bytes(16)
         with self._top(create=True) as root, self._explained(""):
-            with self._draft(root, root, "") as draft:
+            with self._draft(root, "") as draft:
                 os.write(draft.fd, word)
                 os.fsync(draft.fd)
                 draft.publish(root, name)
@@ -161,39 +163,22 @@ class LocalStorage:
     def close(self) -> None:
         """Nothing is held open between calls."""
 
-    # --- ways in: folders and files, opened below the root ---
+    # --- ways in ---
 
     def _top(self, *, create: bool = False) -> _Open:
-        """The root folder, opened. It may itself be a symbolic link: its owner wrote it down."""
-        with self._explained("", missing=not create):
-            return _Open(self._open_root(create=create))
-
-    def _open_root(self, *, create: bool) -> int:
-        try:
-            return os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
-        except FileNotFoundError:
-            if not create:
-                raise
-        _make_all(self.root)
-        return os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
+        return _Open(self._tree.top(create=create))
 
     def _place(self, key: str, *, create: bool = False) -> _Place:
-        """The root and the folder that the key's last part lies in, opened, and that part."""
+        """The folder that the key's last part lies in, opened, and that part."""
         path, _, name = key.rpartition("/")
-        with self._explained("", missing=not create):  # a fault of the root is told of the root, not of the key
-            root = self._open_root(create=create)
-        try:
-            with self._explained(key, missing=not create):
-                return _Place(root, reach(root, path, create=create), name)
-        except BaseException:
-            os.close(root)
-            raise
+        with self._explained(key, missing=not create):
+            return _Place(self._tree.folder(path, create=create), name)
 
     def _open(self, key: str) -> tuple[int, int]:
         """The object's file, opened, and its size."""
         check_key(key)
-        with self._place(key) as (_, folder, name), self._explained(key, missing=True):
-            return _open_file(folder, name)
+        with self._explained(key, missing=True):
+            return self._tree.file(key)
 
     def _explained(self, key: str, *, missing: bool = False) -> Explained:
         return Explained(self.root, key, missing=missing)
@@ -239,7 +224,7 @@ class LocalStorage:
         """The object that is there already, made durable: its writer may have died between the name and the sync."""
         with self._explained(key):
             try:
-                fd, size = _open_file(folder, name)
+                fd, size = open_file(folder, name)
             except FileNotFoundError:
                 return None
             try:
@@ -294,9 +279,9 @@ class LocalStorage:
             return told if isinstance(told, dict) else {}
         return {}
 
-    def _draft(self, root: int, folder: int, key: str) -> Draft:
+    def _draft(self, folder: int, key: str) -> Draft:
         with self._explained(key):
-            return self._drafts.begin(root, folder)
+            return self._drafts.begin(lambda: self._tree.top(create=True), folder)
 
 
 class _Open:
@@ -315,44 +300,18 @@ class _Open:
 
 
 class _Place:
-    """The open root, an open folder below it, and a name in that folder."""
+    """An open folder, and a name in it."""
 
-    __slots__ = ("_folder", "_name", "_root")
+    __slots__ = ("_folder", "_name")
 
-    def __init__(self, root: int, folder: int, name: str) -> None:
-        self._root, self._folder, self._name = root, folder, name
+    def __init__(self, folder: int, name: str) -> None:
+        self._folder, self._name = folder, name
 
-    def __enter__(self) -> tuple[int, int, str]:
-        return self._root, self._folder, self._name
+    def __enter__(self) -> tuple[int, str]:
+        return self._folder, self._name
 
     def __exit__(self, *_: object) -> None:
         os.close(self._folder)
-        os.close(self._root)
-
-
-def _open_file(folder: int, name: str) -> tuple[int, int]:
-    """A regular file, opened to be read, and its size. O_NONBLOCK: a FIFO that somebody put there must not hang us."""
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode):
-        return fd, found.st_size
-    os.close(fd)
-    raise IsADirectoryError(errno.EISDIR, "not a regular file")
-
-
-def _make_all(path: Path) -> None:
-    """Make the folder and those above it, each one durable."""
-    if path.is_dir():
-        return
-    if not path.parent.is_dir():
-        _make_all(path.parent)
-    with suppress(FileExistsError):
-        path.mkdir(FOLDER_MODE)
-    above = os.open(path.parent, FOLDER & ~os.O_NOFOLLOW)
-    try:
-        sync(above)
-    finally:
-        os.close(above)
 
 
 def _reserve(fd: int, size: int) -> None:

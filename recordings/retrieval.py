@@ -33,6 +33,7 @@ from .model import (
     ObjectInfo,
     PutResult,
     Recording,
+    SourceError,
     StorageBackend,
     StorageConfigurationError,
 )
@@ -112,16 +113,32 @@ class Retrieval:
         recording, backend = claim.recording, self._backend(claim.storage)
         keys = cache(partial(self._key, recording))  # asked of the plugins once, with each ending
         with RecordingSource(self.fetcher, recording, held.lost) as source:
-            stored = self._already_there(backend, claim, source, keys) or self._fetch(backend, claim, source, keys)
+            stored = self._obtain(backend, claim, source, keys)
         if held.lost():
             raise LeaseLost(f"Lost {recording.recording_uuid} in {claim.storage} before it was recorded.")
         sidecar.write(backend, recording, claim.storage, stored, self.clock(), self.version)
         return stored
 
+    def _obtain(self, backend: StorageBackend, claim: Claim, source: RecordingSource, keys: _Keys) -> Stored:
+        """Look before downloading whether it is there already, but at the first attempt only where Vonage fails us.
+
+        Then nothing can be there, unless a catalogue was lost, and looking would cost each recording a question to its
+        store.
+        """
+        first = claim.attempts == 1
+        there = None if first else self._already_there(backend, claim, source, keys)
+        try:
+            return there or self._fetch(backend, claim, source, keys)
+        except SourceError:
+            there = self._already_there(backend, claim, source, keys) if first else None
+            if there is None:
+                raise
+            return there
+
     def _already_there(
         self, backend: StorageBackend, claim: Claim, source: RecordingSource, keys: _Keys
     ) -> Stored | None:
-        """Look before downloading, where the key is known without the bytes."""
+        """What is there, where the key is known without the bytes."""
         kind = sniff.BY_FORMAT.get(claim.recording.format or "")
         if kind is None:
             return None

@@ -68,7 +68,7 @@ def test_where_the_system_does_not_tell_where_a_folder_lies_it_is_entered_step_b
             raise place
         return place
 
-    monkeypatch.setattr("backends.drafts.os.readlink", readlink)
+    monkeypatch.setattr("backends.tree.os.readlink", readlink)
     put(store, FakeSource(3), "2026/call/r.mp3")
     assert store.head("2026/call/r.mp3").size == 3
     (root / "2025").symlink_to("2026")
@@ -81,3 +81,27 @@ def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "root").symlink_to("volume")
     put(LocalStorage(tmp_path / "root"), FakeSource(1))
     assert (tmp_path / "volume" / KEY).exists()
+
+
+def test_a_root_that_is_led_elsewhere_is_followed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "root").symlink_to("old")
+    store = LocalStorage(tmp_path / "root")
+    put(store, FakeSource(1))
+    (tmp_path / "next").symlink_to("new")
+    (tmp_path / "next").rename(tmp_path / "root")
+    put(store, FakeSource(2))
+    assert store.head(KEY).size == 2
+    assert [(tmp_path / name / KEY).stat().st_size for name in ("old", "new")] == [1, 2]
+
+
+def test_a_folder_that_becomes_a_link_between_two_puts_is_refused(tmp_path: Path) -> None:
+    store = LocalStorage(tmp_path / "root")
+    put(store, FakeSource(1))
+    (tmp_path / "root" / "2026").rename(tmp_path / "moved")
+    (tmp_path / "root" / "2026").symlink_to(tmp_path / "moved")
+    for act in (store.head, store.get, lambda key: put(store, FakeSource(2), f"{key}.json")):
+        with pytest.raises(StorageConfigurationError, match="symbolic link"):
+            act(KEY)
+    assert [path.name for path in (tmp_path / "moved").rglob("*.*3*")] == ["r.mp3"]

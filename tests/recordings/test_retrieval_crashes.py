@@ -138,6 +138,35 @@ def test_another_recording_under_the_key_is_left_alone_and_named(desk, vonage, f
     assert desk.hooks.failed[0][3] is False
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["within the 30 days", "after them"])
+def test_what_a_lost_catalogue_left_is_found_also_where_vonage_has_it_no_more(desk, vonage, late):
+    file = vonage.add_file(faults=["404"] * 5)
+    event, ids = desk.announce(file, format="mp3")
+    put_there(desk, event, file.content)
+    desk.clock.move(40 * 24 * 3600 if late else 0)
+    desk.run(ids)
+    (copy,) = desk.find(event).copies
+    assert (copy.state, copy.key, copy.sha256, copy.attempts) == (State.STORED, desk.key(event), file.sha256, 1)
+
+
+def test_a_first_attempt_asks_the_store_for_nothing_before_it_puts(desk, vonage):
+    asked = []
+
+    class Asked(LocalStorage):
+        def head(self, key):
+            asked.append("head")
+            return super().head(key)
+
+        def put(self, key, source, **words):
+            asked.append("put")
+            return super().put(key, source, **words)
+
+    desk.storage = Asked(desk.folder)
+    _, ids = desk.announce(vonage.add_file(), format="mp3")
+    desk.run(ids)
+    assert asked == ["put", "head", "put"]  # the audio, the store's word for it, the sidecar
+
+
 def test_a_damaged_object_under_the_key_is_not_taken_for_the_recording(desk, vonage):
     file = vonage.add_file()
     event, ids = desk.announce(file, format="mp3")
