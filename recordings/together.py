@@ -1,8 +1,8 @@
 """Work that waits for the same thing, done together: what several threads bring at once becomes one transaction.
 
 A durable commit costs the same for one row as for many, and so does most of what a statement costs. Whoever comes alone
-is served at once; where several came the last time, they and one more are waited for, for 8 ms at the most: with less
-patience batches stay small and cost more, with more of it nobody is quicker. What the work is, is not known here.
+is served at once; where several came the last time, as many are waited for, for 8 ms at the most: with less patience
+batches stay small and cost more, with more of it nobody is quicker. What the work is, is not known here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
+
+# One more than came the last time is waited for as long as there is one. Where it stayed away, that is tried again only
+# after so many batches: it may not exist, and then the waiting takes all the patience there is.
+_CONTENT = 16
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,6 +43,7 @@ class Together(Generic[Item, Result]):
         self._waiting: list[_Ticket[Item, Result]] = []
         self._working = False
         self._expected = 1  # as many as are waited for
+        self._content = 0  # so many batches until one more is waited for
         self._gathered = threading.Event()
 
     def do(self, item: Item) -> Result:
@@ -78,10 +83,17 @@ class Together(Generic[Item, Result]):
     def _next_batch(self) -> list[_Ticket[Item, Result]]:
         with self._guard:
             batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            self._expected = len(batch) + 1 if len(batch) > 1 else 1
+            self._expect(len(batch))
             if len(self._waiting) < self._expected:
                 self._gathered.clear()
         return batch
+
+    def _expect(self, came: int) -> None:
+        if came < self._expected:
+            self._content = _CONTENT
+        elif self._content:
+            self._content -= 1
+        self._expected = min(came + 1, self._most) if came > 1 and not self._content else came
 
     def _try(self, batch: Sequence[_Ticket[Item, Result]]) -> None:
         try:

@@ -65,6 +65,22 @@ def test_where_several_came_they_and_one_more_are_waited_for(gate, until):
     assert [len(batch) for batch in gate.batches] == [1, 2, 3]
 
 
+def together_at_once(together, items):
+    with ThreadPoolExecutor(len(items)) as pool:
+        return list(pool.map(together.do, items))
+
+
+def test_one_more_that_stayed_away_is_tried_again_only_after_a_while(gate, until):
+    together = Together(gate, Away, patience=0.01)
+    run_behind(gate, together, [1, 2, 3], until)
+    together_at_once(together, [4, 5])  # a third is waited for in vain
+    together._patience = 3600
+    for _ in range(16):
+        assert together_at_once(together, [6, 7]) == [12, 14]
+    assert together_at_once(together, [8, 9, 10]) == [16, 18, 20]
+    assert [len(batch) for batch in gate.batches] == [1, *[2] * 18, 3]
+
+
 def test_who_waited_in_vain_is_served_alone_and_the_next_at_once(gate, until):
     together = Together(gate, Away, patience=0.01)
     run_behind(gate, together, [1, 2, 3], until)
