@@ -99,12 +99,20 @@ class Fetcher:
         try:
             # No encoding: a gzipped body would hide its true length. No automatic redirects: requests decides by its
             # own rules who gets the token. https://requests.readthedocs.io/en/latest/user/quickstart/#redirection-and-history
-            # Prepared by itself, not by the session, which would add what it found in ~/.netrc and old cookies.
-            request = requests.Request("GET", url, headers=_HEADERS, auth=self._auth).prepare()
-            settings = self._session.merge_environment_settings(url, {}, True, None, None)
-            return self._session.send(request, allow_redirects=False, timeout=_TIMEOUTS, **settings)
+            # Sent by the adapter, not by the session: that one adds what it finds in ~/.netrc, keeps cookies, and takes
+            # a tenth of the time for it.
+            settings: Any = self._session.merge_environment_settings(url, {}, True, None, None)
+            return self._session.get_adapter(url).send(self._request(url), timeout=_TIMEOUTS, **settings)
         except (requests.RequestException, HTTPError, OSError) as error:
             raise SourceUnavailable(f"{_host(url)} could not be reached: {_short(error)}") from error
+
+    def _request(self, url: str) -> requests.PreparedRequest:
+        request = requests.PreparedRequest()
+        request.prepare_method("GET")
+        request.prepare_url(url, None)
+        request.prepare_headers(_HEADERS)
+        request.prepare_auth(self._auth, url)
+        return request
 
     def _audio(self, response: requests.Response, announced: int | None, stopped: Callable[[], bool]) -> HttpAudio:
         try:

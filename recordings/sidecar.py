@@ -38,8 +38,7 @@ def write(
     backend: StorageBackend, recording: Recording, storage: str, stored: proof.Stored, now: datetime, version: str
 ) -> None:
     """Put the sidecar beside the stored audio. One that is there already stays: the first word stands."""
-    text = json.dumps(document(recording, storage, stored, now, version), indent=2, ensure_ascii=False)
-    source = BytesSource(text.encode() + b"\n", _TYPE)
+    source = BytesSource(_text(document(recording, storage, stored, now, version)).encode(), _TYPE)
     proof.put(backend, stored.key + SUFFIX, source, content_type=_TYPE, metadata=identity(recording))
 
 
@@ -76,6 +75,12 @@ def document(recording: Recording, storage: str, stored: proof.Stored, now: date
         "stored_at": _time(now),
         "written_by": f"tapekeeper {version}".strip(),
     }
+
+
+def _text(words: dict[str, Any]) -> str:
+    """JSON with a line for each name: with `indent`, json would not use its encoder in C."""
+    lines = (f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in words.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -6,7 +6,6 @@ import hashlib
 import threading
 
 import pytest
-import requests
 
 from recordings.credentials import ApplicationToken
 from recordings.fetch import Fetcher
@@ -23,22 +22,16 @@ from recordings.model import (
 CHUNKS = (1, 7, 4096, 1 << 20, -1)
 
 
-class Hasty(requests.Session):
-    """A session that waits for no byte longer than a moment."""
-
-    def send(self, request, **words):
-        return super().send(request, **words | {"timeout": (1, 0.2)})
-
-
 @pytest.fixture
 def fetcher(vonage, token):
     return Fetcher(HostRule.parse([vonage.origin]), token.mint)
 
 
 @pytest.fixture
-def hasty(vonage, token):
-    with Hasty() as session:
-        yield Fetcher(HostRule.parse([vonage.origin]), token.mint, session=session)
+def hasty(fetcher, monkeypatch):
+    """Waits for no byte longer than a moment."""
+    monkeypatch.setattr("recordings.fetch._TIMEOUTS", (1, 0.2))
+    return fetcher
 
 
 def read_all(audio, n=1 << 20):
