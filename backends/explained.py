@@ -52,7 +52,8 @@ class Explained:
         if not isinstance(error, OSError):
             return
         if self._missing and error.errno == errno.ENOENT:
-            raise ObjectNotFound(f"Nothing is stored under {self._key!r} in {self._root}.") from error
+            what = f"under {self._key!r} in {self._root}" if self._key else f"in {self._root}: there is no such folder"
+            raise ObjectNotFound(f"Nothing is stored {what}.") from error
         fault, mend = MENDS.get(error.errno or 0, (StorageUnavailable, "It is tried again by itself."))
         where = self._root / self._key
         raise fault(f"{where}: {error.strerror or error}. {mend.format(uid=os.geteuid())}") from error

@@ -76,6 +76,7 @@ class Tree:
             os.close(folder)
 
     def _straight(self, path: str, flags: int) -> int | None:
+        """What lies at `path`, opened in one step; None where a doubt is left. FileNotFoundError: nothing does."""
         if self._lies is None:
             return None
         try:

@@ -50,7 +50,11 @@ def run(*, quick: bool) -> tuple[list[Row], list[str]]:
         Row("what the pretend Vonage can serve", "", spread(ceiling, "/s")),
     ]
     note = f"{rounds} rounds of {count} recordings of {SIZE:,} bytes, {THREADS} at once, local store and SQLite"
-    return rows, [note, "theirs: vonage-voice, download_recording in 8 threads: no event, no checksum, no fsync"]
+    return rows, [
+        note,
+        "theirs: vonage-voice, download_recording in 8 threads: no event, no checksum, no fsync",
+        "ours makes files, which ext4 slows down for five minutes after many were deleted: let the disk rest before",
+    ]
 
 
 class _Measured(NamedTuple):

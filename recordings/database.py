@@ -222,7 +222,7 @@ def _translated() -> Iterator[None]:
 
 def _unavailable(error: BaseException | None) -> bool:
     """Operational errors (locked, full, gone) are the database's; data and programming errors are ours."""
-    if type(error).__module__.split(".")[0] == "sqlite3":
+    if isinstance(error, sqlite3.Error):
         # The bare class is what SQLite raises for a damaged file, and for one that is no database at all.
         return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
     import psycopg

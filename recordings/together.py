@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 # One more than came the last time is waited for as long as there is one. Where it stayed away, that is tried again only
 # after so many batches: it may not exist, and then the waiting takes all the patience there is.
-_CONTENT = 16
+_UNTIL_NEXT_TRIAL = 16
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ class Together(Generic[Item, Result]):
         self._waiting: list[_Ticket[Item, Result]] = []
         self._working = False
         self._expected = 1  # as many as are waited for
-        self._content = 0  # so many batches until one more is waited for
+        self._until_trial = 0  # batches until one more is waited for
         self._gathered = threading.Event()
 
     def do(self, item: Item) -> Result:
@@ -89,11 +89,12 @@ class Together(Generic[Item, Result]):
         return batch
 
     def _expect(self, came: int) -> None:
+        """How many are waited for next, now that so many came."""
         if came < self._expected:
-            self._content = _CONTENT
-        elif self._content:
-            self._content -= 1
-        self._expected = min(came + 1, self._most) if came > 1 and not self._content else came
+            self._until_trial = _UNTIL_NEXT_TRIAL
+        elif self._until_trial:
+            self._until_trial -= 1
+        self._expected = min(came + 1, self._most) if came > 1 and not self._until_trial else came
 
     def _try(self, batch: Sequence[_Ticket[Item, Result]]) -> None:
         try:

@@ -128,7 +128,7 @@ def test_metadata_too_large_for_attributes_does_not_lose_the_audio(root: Path) -
 
 def test_a_source_shorter_than_promised_leaves_no_zeros_behind(store: LocalStorage, root: Path) -> None:
     source = FakeSource(1000)
-    source.size = 5000
+    source.size = 2 * MIB  # so much that room is reserved for it
     put(store, source)
     assert (root / KEY).stat().st_size == 1000
 
@@ -341,8 +341,15 @@ def test_the_lock_of_a_dead_writer_is_removed_and_the_next_try_goes_through(root
 
 
 def test_a_missing_key_is_said_at_the_call(store: LocalStorage) -> None:
+    put(store, FakeSource(1), "another")
     for act in (store.head, store.get):
-        with pytest.raises(ObjectNotFound, match="Nothing is stored under"):
+        with pytest.raises(ObjectNotFound, match=f"Nothing is stored under '{KEY}' in"):
+            act(KEY)
+
+
+def test_a_missing_root_is_said_as_such(store: LocalStorage, root: Path) -> None:
+    for act in (store.head, store.get):
+        with pytest.raises(ObjectNotFound, match=f"Nothing is stored in {root}: there is no such folder"):
             act(KEY)
 
 

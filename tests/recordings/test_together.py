@@ -70,11 +70,12 @@ def together_at_once(together, items):
         return list(pool.map(together.do, items))
 
 
-def test_one_more_that_stayed_away_is_tried_again_only_after_a_while(gate, until):
-    together = Together(gate, Away, patience=0.01)
+def test_one_more_that_stayed_away_is_tried_again_only_after_a_while(gate, until, monkeypatch):
+    together = Together(gate, Away, patience=3600)
     run_behind(gate, together, [1, 2, 3], until)
-    together_at_once(together, [4, 5])  # a third is waited for in vain
-    together._patience = 3600
+    with monkeypatch.context() as patch:  # a third is waited for in vain
+        patch.setattr(together._gathered, "wait", lambda _: until(lambda: len(together._waiting) == 2, "two wait"))
+        together_at_once(together, [4, 5])
     for _ in range(16):
         assert together_at_once(together, [6, 7]) == [12, 14]
     assert together_at_once(together, [8, 9, 10]) == [16, 18, 20]
