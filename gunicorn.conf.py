@@ -26,7 +26,7 @@ def on_starting(server: Any) -> None:
 
 
 def _complaint() -> int:
-    from recordings.model import TapekeeperError
+    from recordings.errors import TapekeeperError
     from settings import SettingsError
     from wsgi import create_app
 

@@ -22,25 +22,26 @@ import settings as environment
 import webhooks
 from console.logs import configure_logging
 from plugins.manager import Plugins, load_plugins
-from recordings.backfill import Duplicator
-from recordings.catalogue import Catalogue
-from recordings.causes import RetryPolicy
-from recordings.credentials import ApplicationToken, load_private_key
-from recordings.database import Database
-from recordings.fetch import Fetcher
-from recordings.heartbeat import Heartbeat
-from recordings.hosts import HostRule
-from recordings.inbox import Inbox, Replayed
-from recordings.jobs import Engine
+from recordings.archive.credentials import ApplicationToken, load_private_key
+from recordings.archive.failures import RetryPolicy
+from recordings.archive.fetch import Fetcher
+from recordings.archive.heartbeat import Heartbeat
+from recordings.archive.hosts import HostRule
+from recordings.archive.limits import StorageLimits
+from recordings.archive.replicate import Replicator
+from recordings.archive.retrieval import Retrieval
+from recordings.care.repair import Repair
+from recordings.catalogue.database import Database
+from recordings.catalogue.inbox import Inbox, Replayed
+from recordings.catalogue.intake import Intake
+from recordings.catalogue.leases import Leases
+from recordings.catalogue.missing import MissingCalls
+from recordings.engine.engine import Engine
+from recordings.engine.periodic import PeriodicTask, PeriodicTasks
+from recordings.engine.queues import make_queue
+from recordings.errors import StorageConfigurationError
 from recordings.keys import KeyTemplate
-from recordings.lanes import Lanes
-from recordings.leases import Leases
-from recordings.missing import MissingCalls
-from recordings.model import StorageBackend, StorageConfigurationError
-from recordings.queues import make_queue
-from recordings.repair import Repair
-from recordings.retrieval import Retrieval
-from recordings.upkeep import Chore, Upkeep
+from recordings.storage import StorageBackend
 from settings import Settings, SettingsError
 from webhooks.door import Door
 from webhooks.flows import FlowSettings
@@ -88,10 +89,10 @@ class Wiring:
         return Database(self.settings.database_url)
 
     @cached_property
-    def catalogue(self) -> Catalogue:
+    def intake(self) -> Intake:
         # Until then the sweep leaves a new copy to the queue's own message.
         grace = min(30.0, self.settings.lease_seconds / 2)
-        return Catalogue(self.database, self.settings.storage_url, grace=grace)
+        return Intake(self.database, self.settings.storage_url, grace=grace)
 
     @cached_property
     def leases(self) -> Leases:
@@ -154,14 +155,14 @@ class Wiring:
             template=self.template,
             hooks=self.plugins,
             policy=self.policy,
-            duplicator=self.duplicator,
-            lanes=Lanes(self.settings.storage_url, self.settings.worker_threads),
+            replicator=self.replicator,
+            lanes=StorageLimits(self.settings.storage_url, self.settings.worker_threads),
             version=environment.VERSION,
         )
 
     @cached_property
-    def duplicator(self) -> Duplicator:
-        return Duplicator(self.storages, self.storage, environment.VERSION)
+    def replicator(self) -> Replicator:
+        return Replicator(self.storages, self.storage, environment.VERSION)
 
     @cached_property
     def engine(self) -> Engine:
@@ -183,18 +184,18 @@ class Wiring:
 
     @cached_property
     def inbox(self) -> Inbox:
-        return Inbox(self.database, self.catalogue, retention_days=self.settings.delivery_retention_days)
+        return Inbox(self.database, self.intake, retention_days=self.settings.delivery_retention_days)
 
     @cached_property
     def repair(self) -> Repair:
-        return Repair(self.retrieval, self.duplicator)
+        return Repair(self.retrieval, self.replicator)
 
     @cached_property
-    def upkeep(self) -> Upkeep:
-        return Upkeep(
+    def upkeep(self) -> PeriodicTasks:
+        return PeriodicTasks(
             [
-                Chore("The search for missing recordings", 15, self.missing.settle),
-                Chore("The pruning of old deliveries", 600, self.inbox.prune),
+                PeriodicTask("The search for missing recordings", 15, self.missing.settle),
+                PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
             ]
         )
 
@@ -216,7 +217,7 @@ class Wiring:
     @cached_property
     def door(self) -> Door:
         return Door(
-            intake=self.catalogue,
+            intake=self.intake,
             dispatch=self.engine.announce,
             verifier=self._verifier(),
             flows=self._flows(),

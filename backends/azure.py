@@ -17,19 +17,16 @@ from urllib.parse import urlsplit
 
 import pluggy
 
-from recordings.keys import check_key
-from recordings.model import (
-    AudioSource,
-    AudioStream,
+from recordings.errors import (
     ChecksumMismatch,
     InvalidKey,
-    ObjectInfo,
     ObjectNotFound,
-    PutResult,
     StorageConfigurationError,
     StorageError,
     StorageUnavailable,
 )
+from recordings.keys import check_key
+from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
 from .azure_answers import BlocksLost, Occupied, OutOfRange, translated
 from .azure_credentials import open_service

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from recordings.model import (
+from recordings.errors import (
     ChecksumMismatch,
     ObjectNotFound,
     StorageConfigurationError,

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from recordings.model import StorageConfigurationError
+from recordings.errors import StorageConfigurationError
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from recordings.model import (
+from recordings.errors import (
     ObjectNotFound,
     StorageConfigurationError,
     StorageError,

@@ -19,19 +19,16 @@ from urllib.parse import quote, urlsplit
 
 import pluggy
 
-from recordings.keys import check_key
-from recordings.model import (
-    AudioSource,
-    AudioStream,
+from recordings.errors import (
     ChecksumMismatch,
     InvalidKey,
-    ObjectInfo,
     ObjectNotFound,
-    PutResult,
     StorageConfigurationError,
     StorageError,
     StorageUnavailable,
 )
+from recordings.keys import check_key
+from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
 from .gcs_credentials import SCOPE, find_credentials
 from .gcs_transfer import PIECE, TIMEOUT, Occupied, Upload, exchange, translated, worth_waiting

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from recordings.model import StorageConfigurationError
+from recordings.errors import StorageConfigurationError
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 INLINE = ("GOOGLE_APPLICATION_CREDENTIALS_JSON", "GOOGLE_CREDENTIALS")

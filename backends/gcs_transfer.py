@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from recordings.model import (
-    AudioStream,
+from recordings.errors import (
     ChecksumMismatch,
     ObjectNotFound,
     StorageConfigurationError,
@@ -24,6 +23,7 @@ from recordings.model import (
     StoragePermissionError,
     StorageUnavailable,
 )
+from recordings.storage import AudioStream
 
 from .gcs_credentials import INLINE
 

@@ -23,16 +23,9 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import pluggy
 
+from recordings.errors import ObjectNotFound, StorageConfigurationError, StorageUnavailable
 from recordings.keys import SEGMENT, check_key
-from recordings.model import (
-    AudioSource,
-    AudioStream,
-    ObjectInfo,
-    ObjectNotFound,
-    PutResult,
-    StorageConfigurationError,
-    StorageUnavailable,
-)
+from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
 from .drafts import CHECK, Draft, Drafts, enter, sync
 from .explained import Explained

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import click
 from flask.cli import with_appcontext
 
-from recordings import backfill
+from recordings.archive import replicate
 from recordings.model import Recording, State
 
 from .services import Services, services
@@ -42,7 +42,7 @@ def copy(url: str, jobs: int, dry_run: bool) -> None:
     """
     with services() as parts:
         job = _Job(parts, _configured(parts, url))
-        total = backfill.count_lacking(parts.database, job.storage)
+        total = replicate.count_lacking(parts.database, job.storage)
         if dry_run:
             _summarise(Counter(job.plan(recording) for _, recording in job.lacking()), job.storage, dry_run)
             return
@@ -76,7 +76,7 @@ def _done(job: _Job, total: int, jobs: int) -> Counter[str]:
     """Do it all, with a progress bar where somebody looks."""
     if sys.stderr.isatty():
         # A line for each stored copy would tear the bar apart.
-        logging.getLogger("recordings.retrieval").setLevel(logging.WARNING)
+        logging.getLogger("recordings.archive.retrieval").setLevel(logging.WARNING)
     seen: Counter[str] = Counter()
     try:
         with click.progressbar(length=total, label=f"Copying to {job.storage}", file=sys.stderr) as bar:
@@ -89,7 +89,7 @@ def _done(job: _Job, total: int, jobs: int) -> Counter[str]:
         click.echo("Interrupted: repeat the command to go on.", err=True)
         sys.exit(130)
     finally:
-        job.parts.duplicator.close()
+        job.parts.replicator.close()
     return seen
 
 
@@ -120,11 +120,11 @@ class _Job:
 
     def lacking(self) -> Iterator[tuple[int, Recording]]:
         """The recordings without a stored copy in the storage, with their rows' ids."""
-        return backfill.lacking(self.parts.database, self.storage)
+        return replicate.lacking(self.parts.database, self.storage)
 
     def plan(self, recording: Recording) -> str:
         """What `do` will do, as far as it can be known."""
-        if self.parts.duplicator.sources(recording, self.storage):
+        if self.parts.replicator.sources(recording, self.storage):
             return COPIED
         return LOST if datetime.now(UTC) >= self.parts.policy.deadline(recording) else LEFT
 
@@ -132,15 +132,15 @@ class _Job:
         """Copy it, under a lease like every other; or leave it to those who can."""
         now, plan = datetime.now(UTC), self.plan(recording)
         if plan == LEFT:
-            backfill.leave(self.parts.database, recording_id, self.storage, now)
+            replicate.leave(self.parts.database, recording_id, self.storage, now)
         if plan in (LEFT, LOST):
             return plan
-        copy_id = backfill.want(self.parts.database, recording_id, self.storage, now)
+        copy_id = replicate.want(self.parts.database, recording_id, self.storage, now)
         claim = self.parts.leases.claim(copy_id) if copy_id else None
         if claim is None:
             return BUSY
-        self.parts.retrieval.carry_out(claim, self.parts.duplicator.attempt)
-        state, _ = backfill.state_of(self.parts.database, claim.copy_id)
+        self.parts.retrieval.carry_out(claim, self.parts.replicator.attempt)
+        state, _ = replicate.state_of(self.parts.database, claim.copy_id)
         return COPIED if state is State.STORED else FAILED
 
     def stop(self) -> None:

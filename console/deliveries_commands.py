@@ -12,9 +12,9 @@ import click
 from flask.cli import AppGroup
 from tabulate import tabulate
 
-from recordings import listing
-from recordings.inbox import OUTCOMES, Kept
-from recordings.model import CatalogueUnavailable, TapekeeperError
+from recordings.catalogue import listing
+from recordings.catalogue.inbox import OUTCOMES, Kept
+from recordings.errors import CatalogueUnavailable, TapekeeperError
 
 from .moments import moment
 from .services import Services, services

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import click
 from flask.cli import with_appcontext
 
-from recordings.model import TapekeeperError
+from recordings.errors import TapekeeperError
 from settings import SettingsError
 
 from . import doctor_parts, doctor_settings

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import requests
 from sqlalchemy import Connection, false, func, select, text, update
 
-from recordings import proof
-from recordings.model import StorageBackend
-from recordings.queues import make_queue
-from recordings.source import BytesSource
-from recordings.tables import HEAD, copies
+from recordings.archive import integrity
+from recordings.archive.sources import BytesSource
+from recordings.catalogue.tables import HEAD, copies
+from recordings.engine.queues import make_queue
+from recordings.storage import StorageBackend
 
 from .doctor_settings import without_password
 from .findings import Finding, error, ok, warning
@@ -193,15 +193,15 @@ def _tried(url: str, backend: StorageBackend) -> Iterator[Finding]:
 def _round_trip(backend: StorageBackend, key: str, data: bytes) -> str | None:
     """Put and get one object, as a recording is; the first thing that was wrong, or None."""
     kind, sha256 = "application/octet-stream", hashlib.sha256(data).hexdigest()
-    result = proof.put(backend, key, BytesSource(data, kind), content_type=kind, metadata={"recording_uuid": key})
-    there = proof.head(backend, key)
+    result = integrity.put(backend, key, BytesSource(data, kind), content_type=kind, metadata={"recording_uuid": key})
+    there = integrity.head(backend, key)
     if there is None:
         return "it took an object, and then knew of none."
     if {result.size, there.size} != {len(data)}:
         return f"of {len(data)} bytes it says {result.size} when they are stored, and {there.size} later."
     if {result.sha256 or sha256, there.checksums.get("sha256", sha256)} != {sha256}:
         return "it tells another SHA-256 than that of the bytes that were stored."
-    if proof.read_back(backend, key) != (len(data), sha256):
+    if integrity.read_back(backend, key) != (len(data), sha256):
         return "other bytes came back than were stored."
     return None
 

@@ -18,8 +18,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 import settings as environment
-from recordings.credentials import load_private_key
-from recordings.hosts import HostRule
+from recordings.archive.credentials import load_private_key
+from recordings.archive.hosts import HostRule
 from recordings.keys import KeyTemplate
 from recordings.model import Recording, State
 from settings import SettingsError

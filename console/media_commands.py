@@ -11,8 +11,8 @@ import click
 from flask.cli import with_appcontext
 from tabulate import tabulate
 
-from recordings import media
-from recordings.media import Candidate, MediaLibrary
+from recordings.care import media_api
+from recordings.care.media_api import Candidate, MediaLibrary
 from recordings.model import conversation_key
 
 from .moments import moment
@@ -22,7 +22,7 @@ from .services import Services, services
 @click.command("sweep-source")
 @click.option("--since", callback=moment, help="Files made since then. Default: 30d, for as long as Vonage keeps them.")
 @click.option(
-    "--url", default=media.DEFAULT_BASE, show_default=True, help="The API's base; RECORDING_HOSTS must allow it."
+    "--url", default=media_api.DEFAULT_BASE, show_default=True, help="The API's base; RECORDING_HOSTS must allow it."
 )
 @click.option("--take", "media_id", metavar="ID", help="Announce this file as a recording of --conversation.")
 @click.option("--conversation", "conversation_uuid", metavar="CON-…", help="The conversation that it belongs to.")
@@ -59,7 +59,7 @@ def sweep_source(
 def _list(parts: Services, library: MediaLibrary, since: datetime | None, as_json: bool) -> None:
     now = datetime.now(UTC)
     found = library.listing(since or now - timedelta(days=30), now + timedelta(days=1))
-    candidates = media.candidates(parts.database, found, list(parts.missing.listing()))
+    candidates = media_api.candidates(parts.database, found, list(parts.missing.listing()))
     if as_json:
         for candidate in candidates:
             click.echo(json.dumps(_as_json(candidate)))
@@ -71,8 +71,8 @@ def _take(parts: Services, library: MediaLibrary, media_id: str, conversation_uu
     key = conversation_key(conversation_uuid)
     calls = [call for call in parts.missing.listing() if conversation_key(call.conversation_uuid or "") == key]
     item = library.find(media_id)
-    event = media.announcement(library, item, conversation_uuid, calls[0] if calls else None)
-    accepted = parts.catalogue.accept(media.delivery(item, parts.settings.vonage_application_id), [event])
+    event = media_api.announcement(library, item, conversation_uuid, calls[0] if calls else None)
+    accepted = parts.intake.accept(media_api.delivery(item, parts.settings.vonage_application_id), [event])
     told = {"recording_uuid": event.recording_uuid, "outcome": accepted.outcome}
     click.echo(json.dumps(told) if as_json else f"Taken in as {event.recording_uuid}: {accepted.outcome}.")
     if not calls:

@@ -17,8 +17,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from recordings import figures
-from recordings.model import CatalogueUnavailable, State
+from recordings.catalogue import stats
+from recordings.errors import CatalogueUnavailable
+from recordings.model import State
 from settings import VERSION
 
 from .services import Services
@@ -53,7 +54,7 @@ class _Catalogue(Collector):
 
     def collect(self) -> Iterator[Metric]:
         services = self._services
-        found = figures.count(services.database)
+        found = stats.count(services.database)
         overdue, oldest = services.leases.overdue()
         missing = services.missing.count(since=datetime.now(UTC) - _KEPT)
         yield self._copies(found)
@@ -74,7 +75,7 @@ class _Catalogue(Collector):
         version.add_metric([VERSION], 1)
         yield version
 
-    def _copies(self, found: figures.Figures) -> Metric:
+    def _copies(self, found: stats.CatalogueStats) -> Metric:
         """A line for every state of every storage, also where it is 0: an alert needs a line to look at."""
         family = GaugeMetricFamily("tapekeeper_copies", "Copies by storage and state.", labels=["storage", "state"])
         named = dict.fromkeys([*self._services.settings.storage_url, *sorted({storage for storage, _ in found.copies})])

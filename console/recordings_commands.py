@@ -11,7 +11,7 @@ import click
 from flask.cli import AppGroup
 from tabulate import tabulate
 
-from recordings import listing
+from recordings.catalogue import listing
 from recordings.model import Copy, Recording, State
 
 from .services import Services, services

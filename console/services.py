@@ -10,20 +10,21 @@ import click
 from flask import current_app
 
 from plugins.manager import Plugins
-from recordings.backfill import Duplicator
-from recordings.catalogue import Catalogue
-from recordings.causes import RetryPolicy
-from recordings.credentials import ApplicationToken
-from recordings.database import Database
-from recordings.fetch import Fetcher
-from recordings.heartbeat import Heartbeat
-from recordings.inbox import Inbox, Replayed
-from recordings.jobs import Engine
-from recordings.leases import Leases
-from recordings.missing import MissingCalls
-from recordings.model import CatalogueUnavailable, StorageBackend, TapekeeperError
-from recordings.repair import Repair
-from recordings.retrieval import Retrieval
+from recordings.archive.credentials import ApplicationToken
+from recordings.archive.failures import RetryPolicy
+from recordings.archive.fetch import Fetcher
+from recordings.archive.heartbeat import Heartbeat
+from recordings.archive.replicate import Replicator
+from recordings.archive.retrieval import Retrieval
+from recordings.care.repair import Repair
+from recordings.catalogue.database import Database
+from recordings.catalogue.inbox import Inbox, Replayed
+from recordings.catalogue.intake import Intake
+from recordings.catalogue.leases import Leases
+from recordings.catalogue.missing import MissingCalls
+from recordings.engine.engine import Engine
+from recordings.errors import CatalogueUnavailable, TapekeeperError
+from recordings.storage import StorageBackend
 from settings import Settings, SettingsError
 
 
@@ -49,7 +50,7 @@ class Services(Protocol):
     @property
     def retrieval(self) -> Retrieval: ...
     @property
-    def duplicator(self) -> Duplicator: ...
+    def replicator(self) -> Replicator: ...
     @property
     def heartbeat(self) -> Heartbeat: ...
     @property
@@ -59,7 +60,7 @@ class Services(Protocol):
     @property
     def fetcher(self) -> Fetcher: ...
     @property
-    def catalogue(self) -> Catalogue: ...
+    def intake(self) -> Intake: ...
     @property
     def missing(self) -> MissingCalls: ...
     @property

@@ -9,8 +9,8 @@ import click
 from flask.cli import AppGroup
 
 import simulator
-from recordings import listing
-from recordings.hosts import HostRule
+from recordings.archive.hosts import HostRule
+from recordings.catalogue import listing
 from recordings.model import Recording, State
 
 from .services import Services, services

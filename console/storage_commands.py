@@ -16,7 +16,7 @@ from flask.cli import with_appcontext
 
 from plugins.contract import CHECKS, CheckResult, Target
 from plugins.trial import told
-from recordings.model import StorageBackend
+from recordings.storage import StorageBackend
 
 from .services import Services, services
 

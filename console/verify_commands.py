@@ -12,8 +12,8 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from recordings.model import TapekeeperError
-from recordings.verify import Finding, NoSuchRecording, StoredCopy, Verification
+from recordings.care.verify import Finding, NoSuchRecording, StoredCopy, Verification
+from recordings.errors import TapekeeperError
 
 from .services import Services, services
 

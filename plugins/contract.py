@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from recordings.model import StorageBackend
+from recordings.storage import StorageBackend
 
 from .fakes import FakeSource
 from .promises import CHECKS, Broken, Check, NotTried

@@ -20,7 +20,8 @@ from typing import Any
 
 import pluggy
 
-from recordings.model import Call, Copy, Recording, StorageBackend
+from recordings.model import Call, Copy, Recording
+from recordings.storage import StorageBackend
 
 PROJECT = "tapekeeper"
 

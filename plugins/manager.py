@@ -17,14 +17,9 @@ from typing import Any, cast
 
 import pluggy
 
-from recordings.model import (
-    Call,
-    Copy,
-    Recording,
-    StorageBackend,
-    StorageConfigurationError,
-    TapekeeperError,
-)
+from recordings.errors import StorageConfigurationError, TapekeeperError
+from recordings.model import Call, Copy, Recording
+from recordings.storage import StorageBackend
 
 from . import hookspecs
 from .hookspecs import PROJECT

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from recordings.model import StorageBackend
+from recordings.storage import StorageBackend
 
 from .fakes import FakeSource, pieces
 

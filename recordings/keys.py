@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from string import Formatter
 
-from .model import InvalidKey, Recording, StorageConfigurationError
+from .errors import InvalidKey, StorageConfigurationError
+from .model import Recording
 
 MAX_KEY = 512
 MAX_SEGMENT = 200

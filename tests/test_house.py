@@ -152,8 +152,7 @@ def test_crossings_are_absolute_and_neighbours_relative():
         for path in our_code()
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.ImportFrom)
-        and path.parent.name in ROOMS
-        and (node.level > 1 or (node.level == 0 and (node.module or "").split(".")[0] == path.parent.name))
+        and (node.level > 1 or (node.level == 0 and node.module == ".".join(path.parent.relative_to(ROOT).parts)))
     ]
     assert wrong == []
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from flask import Request, Response
 
-from recordings.model import Accepted, Announcement, CatalogueUnavailable, Delivery, Event
-from recordings.together import Together
+from recordings.catalogue.group_commit import GroupCommit
+from recordings.errors import CatalogueUnavailable
+from recordings.model import Accepted, Announcement, Delivery, Event
 
 from . import flows
 from .door import Door, Knock, judge, refuse, take
@@ -42,7 +43,7 @@ class Reception:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._together = Together(self._take_in, CatalogueUnavailable)
+        self._together = GroupCommit(self._take_in, CatalogueUnavailable)
 
     def receive(self, request: Request, route: str) -> Response:
         """Take one event in. 204 once it is committed; the refusals are listed in the package's docstring."""

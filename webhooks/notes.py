@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from recordings.model import TapekeeperError
+from recordings.errors import TapekeeperError
 
 log = logging.getLogger(__name__)
 

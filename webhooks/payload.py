@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote
 
-from recordings.model import TapekeeperError
+from recordings.errors import TapekeeperError
 
 _PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 

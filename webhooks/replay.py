@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from recordings.inbox import Kept
-from recordings.model import Delivery, Event, TapekeeperError
+from recordings.catalogue.inbox import Kept
+from recordings.errors import TapekeeperError
+from recordings.model import Delivery, Event
 
 from . import events
 from .flows import FlowSettings

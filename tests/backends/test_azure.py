@@ -16,12 +16,7 @@ from azure.storage.blob import BlobClient, ContentSettings, StandardBlobTier
 
 from backends.azure import BLOCK, AzureBlobStorage
 from plugins.fakes import FakeSource, body, sha256_of
-from recordings.model import (
-    ObjectNotFound,
-    SourceTruncated,
-    StorageConfigurationError,
-    StoragePermissionError,
-)
+from recordings.errors import ObjectNotFound, SourceTruncated, StorageConfigurationError, StoragePermissionError
 from tests.services.emulators import ACCOUNT, connection_string
 
 KEY = "2026/11/22/a.mp3"

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from backends.azure import AzureBlobStorage
 from backends.azure_credentials import open_service
 from plugins.fakes import FakeSource, body
-from recordings.model import StorageConfigurationError, StoragePermissionError
+from recordings.errors import StorageConfigurationError, StoragePermissionError
 from tests.services.emulators import ACCOUNT, KEY, azurite
 
 SECRET = base64.b64encode(b"SECRETSECRETSECRET").decode()

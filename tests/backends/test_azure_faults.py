@@ -8,7 +8,7 @@ import pytest
 
 from backends.azure import BLOCK, AzureBlobStorage
 from plugins.fakes import FakeSource, body, sha256_of
-from recordings.model import (
+from recordings.errors import (
     ChecksumMismatch,
     StorageConfigurationError,
     StorageError,

@@ -12,7 +12,7 @@ import pytest
 from backends.gcs import GoogleCloudStorage
 from backends.gcs_transfer import CHUNK
 from plugins.fakes import FakeSource, body
-from recordings.model import (
+from recordings.errors import (
     ChecksumMismatch,
     SourceTruncated,
     StorageConfigurationError,

@@ -16,7 +16,7 @@ from google.oauth2 import service_account
 from backends.gcs import GoogleCloudStorage, open_clients
 from backends.gcs_credentials import find_credentials
 from plugins.fakes import FakeSource
-from recordings.model import StorageConfigurationError, StoragePermissionError, StorageUnavailable
+from recordings.errors import StorageConfigurationError, StoragePermissionError, StorageUnavailable
 from tests.fakes.strict_gcs import StrictGcs
 
 INLINE = "GOOGLE_APPLICATION_CREDENTIALS_JSON"

@@ -19,14 +19,14 @@ from backends.drafts import Drafts, Way
 from backends.explained import MENDS
 from backends.local import LocalStorage
 from plugins.fakes import FakeSource, body, sha256_of
-from recordings.model import (
+from recordings.errors import (
     InvalidKey,
     ObjectNotFound,
-    PutResult,
     StorageConfigurationError,
     StoragePermissionError,
     StorageUnavailable,
 )
+from recordings.storage import PutResult
 
 KEY = "2026/11/22/CON-1/r.mp3"
 LABELS = {"recording_uuid": "r", "from": "\u00e9"}

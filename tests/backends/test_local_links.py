@@ -9,7 +9,8 @@ import pytest
 from backends.drafts import Drafts, Way
 from backends.local import LocalStorage
 from plugins.fakes import FakeSource
-from recordings.model import PutResult, StorageConfigurationError
+from recordings.errors import StorageConfigurationError
+from recordings.storage import PutResult
 
 KEY = "2026/11/22/CON-1/r.mp3"
 

@@ -6,10 +6,10 @@ import contextlib
 
 import pytest
 
-from recordings.credentials import ApplicationToken, load_private_key
-from recordings.fetch import Fetcher
-from recordings.hosts import HostRule
-from recordings.model import SourceUnavailable
+from recordings.archive.credentials import ApplicationToken, load_private_key
+from recordings.archive.fetch import Fetcher
+from recordings.archive.hosts import HostRule
+from recordings.errors import SourceUnavailable
 from tests.chaos.deployment import wait_for
 from tests.chaos.flood import flood
 from tests.chaos.mounts import read_only, small_disk

@@ -10,9 +10,9 @@ import dataclasses
 
 import pytest
 
-from recordings.catalogue import Catalogue
-from recordings.leases import Leases
-from recordings.listing import find
+from recordings.catalogue.intake import Intake
+from recordings.catalogue.leases import Leases
+from recordings.catalogue.listing import find
 from recordings.model import Announcement, Delivery
 from settings import load
 from simulator import FAULTS
@@ -88,12 +88,12 @@ def wiring(make_environ, tmp_path, vonage):
 @pytest.fixture
 def take_in(wiring, application_id, clock):
     """`take_in(file)`: the file is announced and committed; its copy's id."""
-    catalogue = Catalogue(wiring.database, list(wiring.storages), clock=clock)
+    intake = Intake(wiring.database, list(wiring.storages), clock=clock)
 
     def accept(file):
         event = Announcement(f"recording-{file.id}", "CON-1", file.url, file.size, None, None, None)
         delivery = Delivery("recordings", "POST", "", "application/json", b"{}", application_id, True)
-        (copy_id,) = catalogue.accept(delivery, [event]).copy_ids
+        (copy_id,) = intake.accept(delivery, [event]).copy_ids
         return copy_id
 
     return accept

@@ -12,7 +12,7 @@ from tests.chaos.deployment import ROOT, wait_for
 
 pytestmark = pytest.mark.timeout(300)  # processes start slowly on a machine that is busy
 
-# What each process may hold: recordings.database says 4 for the catalogue, the queue takes one more.
+# What each process may hold: recordings.catalogue.database says 4 for the catalogue, the queue takes one more.
 EACH = 5
 
 

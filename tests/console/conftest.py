@@ -35,7 +35,7 @@ class Deployment:
         event = Announcement(**words | {"start_time": now, "end_time": now, "timestamp": now} | changes)
         application = self.wiring.settings.vonage_application_id
         delivery = Delivery("recordings", "POST", "flow=call", "application/json", b"{}", application, True)
-        return event, self.wiring.catalogue.accept(delivery, [event]).copy_ids
+        return event, self.wiring.intake.accept(delivery, [event]).copy_ids
 
     def archive(self, file, **changes):
         """The recording of this file is announced and archived; its announcement."""

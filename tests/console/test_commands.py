@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from recordings.tables import HEAD
+from recordings.catalogue.tables import HEAD
 
 COMMANDS = [
     ["migrate"],

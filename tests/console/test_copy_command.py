@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recordings import backfill
+from recordings.archive import replicate
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=40)
 
@@ -212,8 +212,8 @@ def test_a_copy_that_was_left_undone_is_finished_by_a_worker_without_vonage(star
     asked = file.requests
     deployment = start(old, new)
     wiring = deployment.wiring
-    ((recording_id, _),) = backfill.lacking(wiring.database, new)
-    copy_id = backfill.want(wiring.database, recording_id, new, datetime.now(UTC))
+    ((recording_id, _),) = replicate.lacking(wiring.database, new)
+    copy_id = replicate.want(wiring.database, recording_id, new, datetime.now(UTC))
     wiring.retrieval.archive(copy_id)
     assert states(deployment, new) == ["stored"]
     assert file.requests == asked
@@ -222,8 +222,8 @@ def test_a_copy_that_was_left_undone_is_finished_by_a_worker_without_vonage(star
 def test_what_another_worker_holds_is_left_to_it(start, filled, old, new):
     deployment = start(old, new)
     wiring = deployment.wiring
-    recording_id, _ = next(backfill.lacking(wiring.database, new))
-    claim = wiring.leases.claim(backfill.want(wiring.database, recording_id, new, datetime.now(UTC)))
+    recording_id, _ = next(replicate.lacking(wiring.database, new))
+    claim = wiring.leases.claim(replicate.want(wiring.database, recording_id, new, datetime.now(UTC)))
     done = deployment.run("recordings", "copy", "--to", new)
     assert done.stdout == "2 copied.\n1 in work elsewhere just now.\n"
     wiring.leases.give_back(claim)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recordings.missing import MissingCalls
+from recordings.catalogue.missing import MissingCalls
 from recordings.model import Call, CallEvent, Delivery
 
 BODY = json.dumps(
@@ -86,7 +86,7 @@ def test_show_never_shows_a_token_nor_speaks_to_the_terminal(misconfigured):
     for options in ([], ["--json"]):
         assert token not in misconfigured.run("deliveries", "show", 1, *options).stdout
     evil = b"\x1b[2J\xc2\x9b2J"
-    misconfigured.wiring.catalogue.keep(Delivery("events", "POST", "", "", evil, "a", True), "It is not JSON.")
+    misconfigured.wiring.intake.keep(Delivery("events", "POST", "", "", evil, "a", True), "It is not JSON.")
     shown = misconfigured.run("deliveries", "show", 2).stdout
     assert evil.hex() in shown
     assert "\x1b" not in shown
@@ -131,10 +131,10 @@ def test_a_missing_recording_is_listed_with_its_calls_data(deploy):
     empty = deployment.run("recordings", "missing")
     assert (empty.exit_code, empty.stdout) == (0, ""), (empty.stderr, empty.exception)
     call = Call("CON-9", "leg", "447700900001", "447700900000", "voicemail", records=True)
-    deployment.wiring.catalogue.note_call(call, "a")
+    deployment.wiring.intake.note_call(call, "a")
     for kind in ("answered", "completed"):
         delivery = Delivery("events", "POST", "", "", b"{}", "a", True)
-        deployment.wiring.catalogue.accept(delivery, [CallEvent(kind, ("CON-9",), "leg")])
+        deployment.wiring.intake.accept(delivery, [CallEvent(kind, ("CON-9",), "leg")])
     later = datetime.now(UTC) + timedelta(seconds=31)
     wiring = deployment.wiring
     MissingCalls(wiring.database, grace=30, clock=lambda: later, tell=wiring.plugins.recording_missing).settle()

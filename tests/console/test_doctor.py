@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 import settings
 from console.doctor_settings import values
-from recordings.tables import copies
+from recordings.catalogue.tables import copies
 
 DEAF = "http://127.0.0.1:9"
 

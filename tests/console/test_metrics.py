@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
+from recordings.catalogue.tables import calls
 from recordings.model import Call, CallEvent, Delivery, State
-from recordings.tables import calls
 from settings import SettingsError
 
 TOKEN = "the-token-of-this-year"
@@ -102,11 +102,11 @@ def test_what_is_stored_and_what_waits_is_counted_for_each_storage(deploy, scrap
 
 def test_a_call_without_its_recording_is_counted_for_as_long_as_it_can_be_helped(deploy, scraped):
     deployment = deploy(API_TOKENS=TOKEN)
-    catalogue, now = deployment.wiring.catalogue, datetime.now(UTC)
-    catalogue.note_call(Call("CON-1", "leg", "1", "2", "voicemail", format="mp3", channels=1, records=True), "app")
+    intake, now = deployment.wiring.intake, datetime.now(UTC)
+    intake.note_call(Call("CON-1", "leg", "1", "2", "voicemail", format="mp3", channels=1, records=True), "app")
     for kind in ("answered", "completed"):
         delivery = Delivery("events", "POST", "", "application/json", b"{}", "app", True)
-        catalogue.accept(delivery, [CallEvent(kind, ("CON-1",), "leg")])
+        intake.accept(delivery, [CallEvent(kind, ("CON-1",), "leg")])
     with deployment.wiring.database.write() as connection:
         connection.execute(update(calls).values(answered_at=now - timedelta(days=2)))
     assert len(deployment.wiring.missing.settle()) == 1

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from recordings.catalogue import Catalogue
+from recordings.catalogue.intake import Intake
 from recordings.model import Call, CallEvent, Delivery, State, Transcription
 
 KEYS = ["recording_uuid", "conversation_uuid", "state", "start_time", "end_time", "size", "received_at", "copies"]
@@ -24,7 +24,7 @@ def deployment(deploy, vonage):
 
 def told(deployment, *events):
     delivery = Delivery("events", "POST", "", "application/json", b"{}", "aaaaaaaa-bbbb-cccc-dddd-0123456789ab", True)
-    deployment.wiring.catalogue.accept(delivery, events)
+    deployment.wiring.intake.accept(delivery, events)
 
 
 # --- list -------------------------------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def test_a_stored_recording_shows_where_it_lies_and_its_proof(deployment, vonage
 def test_a_call_joins_its_recording(deployment):
     event, _ = deployment.announce(flow="call")
     call = Call(event.conversation_uuid, "leg", "447700900001", "447700900000", "call", format="mp3", channels=1)
-    deployment.wiring.catalogue.note_call(call, "the-application")
+    deployment.wiring.intake.note_call(call, "the-application")
     told(deployment, CallEvent("answered", (event.conversation_uuid,), "leg", direction="inbound"))
     (row,) = deployment.objects("recordings", "list")
     assert (row["from"], row["to"], row["direction"]) == ("447700900001", "447700900000", "inbound")
@@ -73,7 +73,7 @@ def test_all_of_many_are_listed_one_a_line(deployment):
     delivery = Delivery("recordings", "POST", "", "", b"", "the-application", True)
     event, _ = deployment.announce()
     many = [dataclasses.replace(event, recording_uuid=f"r-{n:03}") for n in range(700)]
-    Catalogue(deployment.wiring.database, ["file:///a"]).accept(delivery, many)
+    Intake(deployment.wiring.database, ["file:///a"]).accept(delivery, many)
     lines = deployment.run("recordings", "list", "--json").stdout.splitlines()
     names = [event.recording_uuid, *(f"r-{n:03}" for n in range(700))]
     assert [json.loads(line)["recording_uuid"] for line in lines] == names

@@ -18,11 +18,11 @@ def deployment(deploy, vonage):
 def lost(deployment, vonage):
     """A call whose recording was made and never announced: its file."""
     wiring = deployment.wiring
-    wiring.catalogue._clock = lambda: datetime.fromtimestamp(datetime.now(UTC).timestamp() - 60, UTC)
-    wiring.catalogue.note_call(Call("CON-9", "leg", "1", "2", "voicemail", channels=1, records=True), "a")
+    wiring.intake._clock = lambda: datetime.fromtimestamp(datetime.now(UTC).timestamp() - 60, UTC)
+    wiring.intake.note_call(Call("CON-9", "leg", "1", "2", "voicemail", channels=1, records=True), "a")
     for kind in ("answered", "completed"):
         delivery = Delivery("events", "POST", "", "", b"{}", "a", True)
-        wiring.catalogue.accept(delivery, [CallEvent(kind, ("CON-9",), "leg")])
+        wiring.intake.accept(delivery, [CallEvent(kind, ("CON-9",), "leg")])
     assert len(wiring.missing.settle()) == 1
     return vonage.add_file()
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from recordings.catalogue import Catalogue
-from recordings.database import Database
-from recordings.listing import find
+from recordings.catalogue.database import Database
+from recordings.catalogue.intake import Intake
+from recordings.catalogue.listing import find
 from recordings.model import Announcement, Delivery
 
 QUICK = {"RETRY_FIRST_SECONDS": "1", "RETRY_MAX_SECONDS": "1", "LEASE_SECONDS": "3"}
@@ -60,7 +60,7 @@ class Archive:
         file = vonage.add_file(faults=["404"] * 1000)
         event = Announcement("never-ready", "CON-never-ready", file.url, file.size, None, None, None)
         delivery = Delivery("recordings", "POST", "", "", b"", "aaaaaaaa-bbbb-cccc-dddd-0123456789ab", True)
-        Catalogue(self.database, [f"file://{self.recordings}"]).accept(delivery, [event])
+        Intake(self.database, [f"file://{self.recordings}"]).accept(delivery, [event])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from backends.local import LocalStorage
 from plugins.contract import CHECKS, CheckResult, FakeSource, Target, run_check, run_contract
-from recordings.model import ObjectInfo, PutResult
+from recordings.storage import ObjectInfo, PutResult
 
 MIB = 1024 * 1024
 

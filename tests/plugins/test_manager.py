@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from plugins.manager import PluginError, PluginInfo, Plugins, load_plugins
-from recordings.model import Call, Copy, Recording, State, StorageConfigurationError
+from recordings.errors import StorageConfigurationError
+from recordings.model import Call, Copy, Recording, State
 
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 RECORDING = Recording("app", "uuid-1", "CON-1", "https://x", State.PENDING, 1, WHEN, WHEN, WHEN)

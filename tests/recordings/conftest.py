@@ -11,19 +11,19 @@ import pytest
 from sqlalchemy import select
 
 from backends.local import LocalStorage
-from recordings.catalogue import Catalogue
-from recordings.causes import RetryPolicy
-from recordings.credentials import ApplicationToken
-from recordings.database import Database
-from recordings.fetch import Fetcher
-from recordings.heartbeat import Heartbeat
-from recordings.hosts import HostRule
+from recordings.archive.credentials import ApplicationToken
+from recordings.archive.failures import RetryPolicy
+from recordings.archive.fetch import Fetcher
+from recordings.archive.heartbeat import Heartbeat
+from recordings.archive.hosts import HostRule
+from recordings.archive.retrieval import Retrieval
+from recordings.catalogue.database import Database
+from recordings.catalogue.intake import Intake
+from recordings.catalogue.leases import Leases
+from recordings.catalogue.listing import find
+from recordings.catalogue.tables import copies
 from recordings.keys import KeyTemplate
-from recordings.leases import Leases
-from recordings.listing import find
 from recordings.model import Announcement, Delivery, Recording, State
-from recordings.retrieval import Retrieval
-from recordings.tables import copies
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 STORAGE = "file:///tapes"
@@ -136,8 +136,8 @@ def rows(database):
 
 
 @pytest.fixture
-def catalogue(database, clock):
-    return Catalogue(database, [STORAGE], clock=clock)
+def intake(database, clock):
+    return Intake(database, [STORAGE], clock=clock)
 
 
 @pytest.fixture
@@ -146,11 +146,11 @@ def leases(database, clock):
 
 
 @pytest.fixture
-def new_copy(catalogue):
+def new_copy(intake):
     """`new_copy(**changes)`: the id of the copy of a recording that was just announced."""
 
     def make(**changes):
-        return catalogue.accept(make_delivery(), [make_announcement(**changes)]).copy_ids[0]
+        return intake.accept(make_delivery(), [make_announcement(**changes)]).copy_ids[0]
 
     return make
 
@@ -220,8 +220,8 @@ class Desk:
         """Take in the recording event of this file; the announcement and the ids of its copies."""
         words = {"recording_url": file.url, "size": file.size} | changes
         event = make_announcement(**words)
-        catalogue = Catalogue(self.database, list(self.storages), clock=self.clock)
-        return event, catalogue.accept(make_delivery(), [event]).copy_ids
+        intake = Intake(self.database, list(self.storages), clock=self.clock)
+        return event, intake.accept(make_delivery(), [event]).copy_ids
 
     def run(self, copy_ids):
         for copy_id in copy_ids:

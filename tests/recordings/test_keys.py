@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recordings.errors import InvalidKey
 from recordings.keys import DEFAULT_TEMPLATE, MAX_KEY, SIDECAR, InvalidTemplate, KeyTemplate, check_key
-from recordings.model import InvalidKey, Recording, State
+from recordings.model import Recording, State
 
 UUID = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
 RECEIVED = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

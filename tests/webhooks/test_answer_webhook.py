@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from recordings.model import CatalogueUnavailable
+from recordings.errors import CatalogueUnavailable
 from webhooks import FlowSettings, Verifier
 from webhooks.notes import Notebook
 from webhooks.patience import Patience

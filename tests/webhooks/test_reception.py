@@ -8,7 +8,7 @@ import pytest
 from flask import Request
 from werkzeug.test import EnvironBuilder
 
-from recordings.model import CatalogueUnavailable
+from recordings.errors import CatalogueUnavailable
 from webhooks.events import Reception
 from webhooks.replies import Refusal
 

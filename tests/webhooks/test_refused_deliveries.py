@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from recordings.inbox import Kept
-from recordings.model import CatalogueUnavailable, Delivery
+from recordings.catalogue.inbox import Kept
+from recordings.errors import CatalogueUnavailable
+from recordings.model import Delivery
 from webhooks import FlowSettings, Verifier
 from webhooks.payload import NotUnderstood
 from webhooks.refused import Pace, Refusals

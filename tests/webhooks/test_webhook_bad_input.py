@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recordings.model import Announcement, CatalogueUnavailable
+from recordings.errors import CatalogueUnavailable
+from recordings.model import Announcement
 from webhooks import Verifier
 
 GOOD = {

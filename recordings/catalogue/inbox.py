@@ -1,0 +1,191 @@
+"""The inbox: every delivery of Vonage's as it came, also those that were turned away, for as long as they are kept.
+
+Keeping what was refused saves recordings whose signature secret was wrong: once that is mended, a replay takes them in.
+What a delivery means is not known here: whoever replays brings that along.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, func, insert, select
+
+from recordings.clock import utc_now
+from recordings.errors import TapekeeperError
+from recordings.model import Accepted, Delivery, Event
+
+from .database import Database
+from .intake import Intake
+from .tables import REFUSED, call_events, deliveries, recordings, transcriptions
+
+log = logging.getLogger(__name__)
+
+OUTCOMES = ("new", "repeat", "conflict", "noted", "unreadable", "refused")
+MAX_REFUSED_BODY = 64 * 1024  # bytes; real events have some hundreds
+MAX_REFUSED = 1000  # of each webhook: strangers must not fill the disk
+
+_PAGE = 200
+_PRUNED_AT_ONCE, _PRUNINGS = 500, 20
+
+
+class NoSuchDelivery(TapekeeperError):
+    """It was never kept, or is not kept any more."""
+
+    retryable = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A delivery in the inbox. `outcome` is one of `OUTCOMES`; `problem` says why it could not be used.
+
+    `token` is the Authorization header of a refused one; `body_size` is in bytes; `recording_uuid` is what it led to.
+    """
+
+    id: int
+    received_at: datetime
+    delivery: Delivery
+    outcome: str
+    problem: str | None
+    recording_uuid: str | None
+    body_size: int
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay did: what the delivery was before, and what became of it now."""
+
+    kept: Kept
+    accepted: Accepted
+
+
+Interpret = Callable[[Kept], tuple[Delivery, Sequence[Event]]]
+
+
+class Inbox:
+    """The deliveries in one database. Raises `CatalogueUnavailable` as the database does."""
+
+    def __init__(
+        self,
+        database: Database,
+        intake: Intake,
+        *,
+        retention_days: float = 35,
+        max_refused: int = MAX_REFUSED,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.database = database
+        self._catalogue = intake
+        self._retention = timedelta(days=retention_days)
+        self._max_refused = max_refused
+        self._clock = clock
+
+    def keep_refused(self, delivery: Delivery, token: str, problem: str) -> None:
+        """Keep a delivery that was turned away, its body cut to 64 KiB; of each webhook the newest 1,000 stay."""
+        row = {
+            "received_at": self._clock(),
+            "route": delivery.route,
+            "method": delivery.method,
+            "query": delivery.query,
+            "content_type": delivery.content_type,
+            "application_id": delivery.application_id,
+            "body": delivery.body[:MAX_REFUSED_BODY],
+            "signed": False,
+            "outcome": "refused",
+            "problem": problem + _cut(delivery.body),
+            "token": token,
+        }
+        ours = select(deliveries.c.id).where(REFUSED, deliveries.c.route == delivery.route)
+        too_many = ours.order_by(deliveries.c.id.desc()).offset(self._max_refused).limit(_PRUNED_AT_ONCE)
+        with self.database.write() as connection:
+            connection.execute(insert(deliveries), row)
+            connection.execute(delete(deliveries).where(deliveries.c.id.in_(too_many)))
+
+    def listing(
+        self, *, outcome: str | None = None, since: datetime | None = None, recording_uuid: str | None = None
+    ) -> Iterator[Kept]:
+        """The deliveries without their bodies, oldest first, read in pages."""
+        query = _LISTED
+        if outcome:
+            query = query.where(REFUSED if outcome == "refused" else deliveries.c.outcome == outcome)
+        if since:
+            query = query.where(deliveries.c.received_at >= since)
+        if recording_uuid:
+            query = query.where(recordings.c.recording_uuid == recording_uuid)
+        last = 0
+        while True:
+            page = query.where(deliveries.c.id > last).order_by(deliveries.c.id).limit(_PAGE)
+            with self.database.read() as connection:
+                rows = connection.execute(page).all()
+            yield from (_kept(row, b"") for row in rows)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1].id
+
+    def find(self, delivery_id: int) -> Kept:
+        """One delivery, whole. Raises `NoSuchDelivery`."""
+        query = _LISTED.add_columns(deliveries.c.body, deliveries.c.token).where(deliveries.c.id == delivery_id)
+        with self.database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NoSuchDelivery(f"There is no delivery {delivery_id}. See all with: flask deliveries list")
+        return _kept(row, row.body, row.token or "")
+
+    def told(self, delivery_id: int) -> list[dict[str, Any]]:
+        """What else a delivery told: its call events and transcriptions, as plain words."""
+        calls = select(*call_events.c["kind", "conversation_key", "leg_uuid", "timestamp"])
+        texts = select(*transcriptions.c["status", "recording_uuid", "url", "error"])
+        with self.database.read() as connection:
+            rows = [*connection.execute(calls.where(call_events.c.delivery_id == delivery_id))]
+            rows += connection.execute(texts.where(transcriptions.c.delivery_id == delivery_id))
+        return [dict(row._mapping) for row in rows]
+
+    def replay(self, delivery_id: int, interpret: Interpret) -> Replayed:
+        """Take a delivery in once more; it may be repeated, and nothing is doubled. New copies wait for the sweep.
+
+        `interpret` judges the delivery and tells its events, or raises what is wrong with it: then nothing changes.
+        """
+        kept = self.find(delivery_id)
+        delivery, events = interpret(kept)
+        accepted = self._catalogue.accept(delivery, events, kept=kept.id)
+        log.info("Delivery %d, which was %s, was taken in again: %s.", kept.id, kept.outcome, accepted.outcome)
+        return Replayed(kept, accepted)
+
+    def prune(self) -> int:
+        """Forget deliveries older than the retention, 10,000 at most. Returns how many; what they told of stays."""
+        old = deliveries.c.received_at < self._clock() - self._retention
+        chosen = select(deliveries.c.id).where(old).order_by(deliveries.c.received_at).limit(_PRUNED_AT_ONCE)
+        forgotten = 0
+        for _ in range(_PRUNINGS):
+            with self.database.read() as connection:
+                ids = connection.scalars(chosen).all()
+            if ids:
+                # In small transactions: the intake waits for each.
+                with self.database.write() as connection:
+                    forgotten += connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids))).rowcount
+            if len(ids) < _PRUNED_AT_ONCE:
+                break
+        return forgotten
+
+
+_LISTED: Select[Any] = select(
+    *deliveries.c["id", "received_at", "route", "method", "query", "content_type", "application_id", "signed", "jti"],
+    *deliveries.c["outcome", "problem"],
+    func.length(deliveries.c.body).label("body_size"),
+    recordings.c.recording_uuid,
+).select_from(deliveries.outerjoin(recordings, recordings.c.id == deliveries.c.recording_id))
+
+
+def _kept(row: Row[Any], body: bytes, token: str = "") -> Kept:
+    names = ("route", "method", "query", "content_type", "application_id", "signed", "jti")
+    delivery = Delivery(**{name: getattr(row, name) for name in names}, body=bytes(body))
+    facts = (row.id, row.received_at, delivery, row.outcome, row.problem, row.recording_uuid, row.body_size)
+    return Kept(*facts, token=token)
+
+
+def _cut(body: bytes) -> str:
+    return f" Only the first {MAX_REFUSED_BODY} of {len(body)} bytes are kept." if len(body) > MAX_REFUSED_BODY else ""

@@ -1,0 +1,154 @@
+"""Looking up: recordings as people and plugins see them, joined to what is known of their call."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, or_, select
+
+from recordings.model import Copy, Recording, State, conversation_key, worst
+
+from .database import Database
+from .tables import call_events, calls, copies, recordings, transcriptions
+
+_PAGE = 500
+
+
+_OWN = recordings.c[
+    "id",
+    "application_id",
+    "recording_uuid",
+    "conversation_uuid",
+    "conversation_key",
+    "recording_url",
+    "size",
+    "start_time",
+    "end_time",
+    "received_at",
+    "origin",
+    "flow",
+    "format",
+    "channels",
+]
+_NAMES, _COPY_NAMES, _CALL_NAMES = ([column.name for column in part] for part in (_OWN, copies.c, calls.c))
+_COPY, _CALL = len(_NAMES), len(_NAMES) + len(_COPY_NAMES)  # where their columns begin in a row
+_ITS_CALLS = or_(
+    calls.c.conversation_key == recordings.c.conversation_key, calls.c.joined_key == recordings.c.conversation_key
+)
+
+# Recordings with their copies and their calls: a row for each pair of these.
+_WHOLE: Select[Any] = (
+    select(
+        *_OWN,
+        *(column.label(f"copy_{column.name}") for column in copies.c),
+        *(column.label(f"call_{column.name}") for column in calls.c),
+    )
+    .outerjoin(copies, copies.c.recording_id == recordings.c.id)
+    .outerjoin(calls, _ITS_CALLS)
+    .order_by(recordings.c.id, copies.c.id, calls.c.id)
+)
+
+# Made once: making a statement costs more than running it, and each archived copy needs the first.
+_BY_IDS = _WHOLE.where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
+_BY_UUID = _WHOLE.where(recordings.c.recording_uuid == bindparam("uuid"))
+_AFTER = _WHOLE.where(
+    recordings.c.id.in_(
+        select(recordings.c.id).where(recordings.c.id > bindparam("last")).order_by(recordings.c.id).limit(_PAGE)
+    )
+)
+
+
+def find(database: Database, recording_uuid: str) -> list[Recording]:
+    """The recordings with this uuid: none, one, or several where applications share the catalogue."""
+    with database.read() as connection:
+        return list(_read(connection, _BY_UUID, uuid=recording_uuid).values())
+
+
+def by_ids(connection: Connection, recording_ids: Collection[int]) -> dict[int, Recording]:
+    """The recordings in these rows, by row, read within the caller's transaction."""
+    return _read(connection, _BY_IDS, row_ids=list(recording_ids))
+
+
+def listing(database: Database, *, state: State | None = None) -> Iterator[Recording]:
+    """Every recording, oldest first, read in pages: memory does not grow with the catalogue."""
+    last = 0
+    while True:
+        with database.read() as connection:
+            page = _read(connection, _AFTER, last=last)
+        yield from (recording for recording in page.values() if state in (None, recording.state))
+        if len(page) < _PAGE:
+            return
+        last = max(page)
+
+
+def call_history(database: Database, recording: Recording) -> list[dict[str, Any]]:
+    """The call events of the recording's conversation: kind, leg_uuid, timestamp, received_at; oldest first."""
+    key = conversation_key(recording.conversation_uuid)
+    query = (
+        select(*call_events.c["kind", "leg_uuid", "timestamp", "received_at"])
+        .where(call_events.c.conversation_key == key)
+        .order_by(call_events.c.id)
+    )
+    with database.read() as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def transcripts(database: Database, recording: Recording) -> list[dict[str, Any]]:
+    """The transcription events of this recording: status, url, error, received_at; oldest first."""
+    query = (
+        select(*transcriptions.c["status", "url", "error", "received_at"])
+        .where(transcriptions.c.recording_uuid == recording.recording_uuid)
+        .where(transcriptions.c.application_id == recording.application_id)
+        .order_by(transcriptions.c.id)
+    )
+    with database.read() as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _read(connection: Connection, query: Select[Any], **words: Any) -> dict[int, Recording]:
+    """The recordings that a query of `_WHOLE` gives, by row, oldest first."""
+    rows: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(query, words):
+        rows[row.id].append(row)
+    return {recording_id: _recording(its) for recording_id, its in rows.items()}
+
+
+def _call(key: str, told: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """The call behind a conversation: its own, else the first that moved into it.
+
+    The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
+    """
+    found: dict[str, Any] | None = None
+    for call in told:
+        own = call["conversation_key"] == key
+        if found is None or (own and call["leg_uuid"]):
+            found = call
+    return found
+
+
+def _recording(rows: Sequence[Row[Any]]) -> Recording:
+    """The recording that all these rows of `_WHOLE` are about."""
+    first = rows[0]
+    words = dict(zip(_NAMES, first[:_COPY], strict=True))
+    del words["id"], words["conversation_key"]
+    # By their ids, which come first among their columns: a copy stands in as many rows as there are calls.
+    theirs = {row[_COPY]: _copy(row[_COPY:_CALL]) for row in rows if row[_COPY] is not None}
+    told = {row[_CALL]: dict(zip(_CALL_NAMES, row[_CALL:], strict=True)) for row in rows if row[_CALL] is not None}
+    call = _call(first.conversation_key, told.values())
+    if call is not None:
+        words |= {"from_": call["from_number"], "to": call["to_number"]}
+        words |= {"direction": call["direction"], "region_url": call["region_url"]}
+        words["flow"] = first.flow or call["flow"]
+        # What the answer told is surer than what the flow's name implies: the setting may have changed since.
+        words |= {"format": call["format"] or first.format, "channels": call["channels"] or first.channels}
+    return Recording(**words, state=worst([copy.state for copy in theirs.values()]), copies=tuple(theirs.values()))
+
+
+def _copy(columns: Sequence[Any]) -> Copy:
+    row = dict(zip(_COPY_NAMES, columns, strict=True))
+    state = State(row["state"])
+    names = ("storage", "key", "size", "sha256", "content_type", "attempts", "error", "stored_at")
+    later = row["held_until"] if state in (State.WAITING, State.BLOCKED) else None
+    return Copy(**{name: row[name] for name in names}, state=state, next_attempt_at=later)

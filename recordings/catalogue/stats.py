@@ -1,0 +1,50 @@
+"""The catalogue in numbers, for a monitor that asks each few seconds: the rows of what is stored are never read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from recordings.model import State
+
+from .database import Database
+from .tables import REFUSED, copies, deliveries, recordings
+
+_OPEN = [state.value for state in State if state is not State.STORED]
+
+# What is stored is nearly everything, and is what remains: so only the others are looked at one by one.
+_NUMBER = func.count().label("number")
+_COPIES = select(copies.c.storage, _NUMBER).group_by(copies.c.storage)
+_NOT_STORED = (
+    select(*copies.c["storage", "state"], _NUMBER)
+    .where(copies.c.state.in_(_OPEN))
+    .group_by(*copies.c["storage", "state"])
+)
+_RECORDINGS = select(func.count()).select_from(recordings)
+_REFUSED_LAST = select(deliveries.c.received_at).where(REFUSED).order_by(deliveries.c.id.desc()).limit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueStats:
+    """`copies` by (storage, state), those that are 0 left out; `refused_at`: when a delivery was last turned away."""
+
+    recordings: int
+    refused_at: datetime | None
+    copies: Mapping[tuple[str, State], int]
+
+
+def count(database: Database) -> CatalogueStats:
+    """All of it in one view. Raises `CatalogueUnavailable`."""
+    with database.read() as connection:
+        total = {row.storage: row.number for row in connection.execute(_COPIES)}
+        found = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
+        known = connection.execute(_RECORDINGS).scalar_one()
+        refused_at = connection.execute(_REFUSED_LAST).scalar()
+    for storage, number in total.items():
+        rest = number - sum(others for (where, _), others in found.items() if where == storage)
+        if rest:
+            found[storage, State.STORED] = rest
+    return CatalogueStats(known, refused_at, found)

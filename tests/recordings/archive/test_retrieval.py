@@ -1,0 +1,212 @@
+"""The pipeline with a real folder, a pretend Vonage and SQLite: claim, fetch, verify, record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from backends.local import LocalStorage
+from recordings.catalogue.tables import copies
+from recordings.keys import KeyTemplate
+from recordings.model import State
+
+# --- All is well ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("format", "channels"), [("mp3", 1), ("wav", 2), ("ogg", 1)])
+def test_a_recording_is_stored_byte_for_byte_and_noted(desk, vonage, clock, format, channels):
+    file = vonage.add_file(format=format, channels=channels)
+    event, ids = desk.announce(file, format=format)
+    desk.run(ids)
+    found = desk.find(event)
+    (copy,) = found.copies
+    key = desk.key(event, format)
+    assert (found.state, copy.state, copy.key) == (State.STORED, State.STORED, key)
+    assert (copy.size, copy.sha256, copy.attempts, copy.error) == (file.size, file.sha256, 1, None)
+    assert copy.stored_at == clock()
+    assert desk.files().keys() == {key, f"{key}.json"}
+    assert desk.files()[key] == file.content
+    assert desk.hooks.stored == [(found, copy)]
+    assert file.requests == 1
+
+
+def test_the_sidecar_tells_what_is_needed_without_this_program(desk, vonage, clock):
+    file = vonage.add_file()
+    event, ids = desk.announce(file, flow="voicemail", format="mp3", channels=1)
+    desk.run(ids)
+    key = desk.key(event)
+    told = json.loads(desk.files()[f"{key}.json"])
+    assert (told["schema"], told["recording_uuid"], told["conversation_uuid"]) == (
+        1,
+        event.recording_uuid,
+        event.conversation_uuid,
+    )
+    assert told["audio"] == {
+        "key": key,
+        "size": file.size,
+        "sha256": file.sha256,
+        "format": "mp3",
+        "content_type": "audio/mpeg",
+        "channels": 1,
+    }
+    assert told["event"]["source_host"] == "127.0.0.1"
+    assert told["event"]["end_time"] == "2026-11-22T11:59:50Z"
+    assert told["call"]["flow"] == "voicemail"
+    assert (told["stored_at"], told["written_by"]) == ("2026-11-22T12:00:00Z", "tapekeeper test")
+    assert file.url not in desk.files()[f"{key}.json"].decode()
+
+
+def test_a_second_look_does_nothing(desk, vonage):
+    file = vonage.add_file()
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    before = desk.find(event)
+    desk.run([*ids, *ids, 4711])
+    assert desk.find(event) == before
+    assert (file.requests, len(desk.hooks.stored)) == (1, 1)
+
+
+def test_each_storage_fetches_for_itself_and_one_that_fails_does_not_hold_up_the_other(desk, vonage, tmp_path):
+    (tmp_path / "broken").write_text("a file where a folder belongs")
+    desk.storages["file:///broken"] = LocalStorage(tmp_path / "broken")
+    file = vonage.add_file()
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    found = desk.find(event)
+    assert [copy.state for copy in found.copies] == [State.STORED, State.BLOCKED]
+    assert found.state is State.BLOCKED
+    assert "broken" in found.copies[1].error
+    (tmp_path / "broken").unlink()
+    assert desk.retry(event).state is State.STORED
+    assert file.requests == 3
+
+
+def test_unknown_audio_is_stored_as_bin(desk, vonage):
+    event, ids = desk.announce(vonage.add_file(b"fLaC" + bytes(500)))
+    desk.run(ids)
+    assert desk.find(event).copies[0].key == desk.key(event, "bin")
+    assert desk.find(event).copies[0].content_type == "application/octet-stream"
+
+
+def test_another_size_than_announced_is_stored_where_the_reply_proves_it(desk, vonage, caplog):
+    file = vonage.add_file()
+    found = desk.archive(file, size=file.size + 5)
+    assert (found.state, found.copies[0].size) == (State.STORED, file.size)
+    assert f"{file.size + 5} bytes were announced, {file.size} came" in caplog.text
+
+
+def test_a_storage_that_is_not_configured_any_more_blocks_its_copies(desk, vonage):
+    event, ids = desk.announce(vonage.add_file())
+    store = desk.storages.pop("file:///tapes")
+    desk.run(ids)
+    assert desk.find(event).state is State.BLOCKED
+    assert "STORAGE_URL" in desk.find(event).copies[0].error
+    desk.storages["file:///tapes"] = store
+    assert desk.retry(event).state is State.STORED
+
+
+# --- Sources that misbehave -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("404", "410", "429:5", "500", "418", "html", "json", "empty", "gzip"),
+        *("truncated", "truncated-unsized", "truncated-chunked", "reset"),
+    ],
+)
+def test_a_passing_fault_waits_leaves_nothing_and_is_mended_by_the_next_attempt(desk, vonage, fault):
+    file = vonage.add_file(faults=[fault])
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    (copy,) = desk.find(event).copies
+    assert (copy.state, copy.attempts) == (State.WAITING, 1)
+    assert (copy.next_attempt_at - desk.clock()).total_seconds() == (5 if fault == "429:5" else 10)
+    assert copy.error
+    assert desk.files() == {}
+    ((told, told_copy, _, will_retry),) = desk.hooks.failed
+    assert (told, told_copy, will_retry) == (desk.find(event), copy, True)
+    found = desk.retry(event)
+    assert (found.state, found.copies[0].sha256) == (State.STORED, file.sha256)
+
+
+@pytest.mark.parametrize("fault", ["401", "403", "redirect-stranger"])
+def test_what_a_person_must_mend_is_blocked(desk, vonage, fault):
+    file = vonage.add_file(faults=[fault])
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    assert desk.find(event).state is State.BLOCKED
+    assert vonage.stranger_visits == []
+    assert desk.retry(event).state is State.STORED
+
+
+def test_a_refused_host_is_blocked_and_never_asked(desk, vonage):
+    found = desk.archive(vonage.add_file(), recording_url="https://evil.example/v1/files/x")
+    assert found.state is State.BLOCKED
+    assert "RECORDING_HOSTS" in found.copies[0].error
+
+
+def test_after_29_days_it_is_given_up_and_a_person_may_still_retry(desk, vonage):
+    file = vonage.add_file(faults=["500"] * 200)
+    event, ids = desk.announce(file)
+    for _ in range(200):
+        desk.run(ids)
+        if (copy := desk.find(event).copies[0]).state is State.FAILED:
+            break
+        desk.clock.now = copy.next_attempt_at
+    assert copy.state is State.FAILED
+    assert copy.attempts >= 100
+    assert desk.hooks.failed[-1][3] is False
+    assert desk.leases.due() == []
+    file.faults.clear()
+    desk.run(desk.leases.retry(event.recording_uuid))
+    assert desk.find(event).state is State.STORED
+
+
+# --- Keys of plugins --------------------------------------------------------------------------------------------------
+
+
+def test_a_plugins_key_is_used(desk, vonage):
+    desk.hooks.key = lambda recording: f"mine/{recording.recording_uuid}.mp3"
+    event, ids = desk.announce(vonage.add_file())
+    desk.run(ids)
+    key = f"mine/{event.recording_uuid}.mp3"
+    assert desk.find(event).copies[0].key == key
+    assert desk.files().keys() == {key, f"{key}.json"}
+
+
+def test_a_plugin_is_asked_for_a_key_once_in_an_attempt(desk, vonage):
+    asked = []
+    desk.hooks.key = lambda recording: asked.append(recording) or f"mine/{recording.recording_uuid}.mp3"
+    _, ids = desk.announce(vonage.add_file(), format="mp3")
+    desk.run(ids)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["../{}", "/{}", "a//{}", "{}/", ".{}", "a b/{}", "{}\0", "", "no-uuid-at-all.mp3", "x" * 600 + "{}", "ü/{}"],
+)
+def test_an_illegal_key_falls_back_to_the_template_and_is_reported(desk, vonage, caplog, key):
+    desk.hooks.key = lambda recording: key.format(recording.recording_uuid)
+    event, ids = desk.announce(vonage.add_file())
+    desk.run(ids)
+    assert desk.find(event).copies[0].key == desk.key(event)
+    assert "STORAGE_KEY_TEMPLATE is" in caplog.text
+
+
+def test_another_template_makes_other_keys(desk, vonage):
+    template = KeyTemplate("{flow}/{start:%Y}-{recording_uuid}.{ext}")
+    retrieval = dataclasses.replace(desk.retrieval, template=template)
+    event, ids = desk.announce(vonage.add_file(), flow="call")
+    retrieval.archive(ids[0])
+    assert desk.find(event).copies[0].key == f"call/2026-{event.recording_uuid}.mp3"
+
+
+def test_nothing_but_the_fetching_row_is_touched(desk, vonage, rows):
+    _, other_ids = desk.announce(vonage.add_file())
+    before = rows(copies)
+    desk.archive(vonage.add_file())
+    assert [row for row in rows(copies) if row["id"] in other_ids] == before

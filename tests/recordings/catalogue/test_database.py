@@ -1,0 +1,208 @@
+"""What makes a commit durable, how the schema comes to be, and what is said of a database that cannot be used."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import insert, inspect, select, text
+
+from recordings.catalogue.database import MIGRATIONS
+from recordings.catalogue.tables import HEAD, deliveries, metadata
+from recordings.errors import CatalogueUnavailable
+
+MIGRATE_WHEN_TOLD = """
+import sys
+from recordings.catalogue.database import Database
+import alembic.command
+database = Database(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+print(database.migrate())
+"""
+
+
+def a_row():
+    return {
+        "received_at": datetime(2026, 11, 22, tzinfo=UTC),
+        "route": "events",
+        "method": "POST",
+        "query": "",
+        "content_type": "",
+        "body": b"",
+        "application_id": "a",
+        "signed": True,
+        "outcome": "noted",
+    }
+
+
+@pytest.fixture
+def database(make_database):
+    """Here the file does not exist yet."""
+    return make_database()
+
+
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
+def test_every_connection_is_durable(database, pragma, value):
+    with database.read() as connection:
+        assert connection.execute(text(f"PRAGMA {pragma}")).scalar() == value
+
+
+def test_a_writing_transaction_holds_the_lock_from_its_first_moment(database, tmp_path):
+    database.migrate()
+    other = sqlite3.connect(tmp_path / "catalogue.db", timeout=0, isolation_level=None)
+    with database.write(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
+def test_a_reader_neither_waits_for_a_writer_nor_stops_one(database):
+    database.migrate()
+    with database.read() as reader:
+        assert reader.execute(select(deliveries)).all() == []
+        with database.write() as writer:
+            writer.execute(insert(deliveries), a_row())
+        assert reader.execute(select(deliveries)).all() == []  # its view stays the one it began with
+
+
+def test_what_fails_inside_a_transaction_leaves_nothing(database):
+    def fail():
+        with database.write() as connection:
+            connection.execute(insert(deliveries), a_row())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with database.read() as connection:
+        assert connection.execute(select(deliveries)).all() == []
+
+
+def test_nothing_is_opened_before_the_first_use(make_database, tmp_path):
+    make_database(f"sqlite:///{tmp_path}/deep/down/catalogue.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- Migrations -------------------------------------------------------------------------------------------------------
+
+
+def test_it_migrates_from_nothing_and_then_finds_nothing_to_do(make_database):
+    assert make_database().migrate() == (None, HEAD)
+    assert make_database().migrate() == (HEAD, HEAD)
+
+
+def test_the_first_use_migrates_by_itself(database):
+    with database.read() as connection:
+        assert inspect(connection).has_table("copies")
+
+
+def test_several_processes_may_migrate_at_once(database_url):
+    command = [sys.executable, "-c", MIGRATE_WHEN_TOLD, database_url]
+    pipe = subprocess.PIPE
+    children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(3)]
+    for child in children:
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    said = sorted(child.communicate(timeout=60)[0].strip() for child in children)
+    assert said == [str((HEAD, HEAD)), str((HEAD, HEAD)), str((None, HEAD))]
+
+
+def test_a_new_database_that_another_process_fills_is_waited_for(database, tmp_path, monkeypatch):
+    other = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # not in WAL mode yet
+    monkeypatch.setattr("recordings.catalogue.database.time.sleep", lambda _: other.close())
+    assert database.migrate() == (None, HEAD)
+
+
+def test_a_database_that_stays_locked_is_not_waited_for_for_ever(database, tmp_path, monkeypatch):
+    other = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("recordings.catalogue.database._WAIT_SECONDS", 0.1)
+    with pytest.raises(CatalogueUnavailable, match="locked"):
+        database.migrate()
+    other.close()
+
+
+def test_the_migrations_make_just_these_tables(database):
+    database.migrate()
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_newest_migration_is_the_one_that_the_tables_name():
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
+
+
+def test_a_database_of_a_newer_program_is_used_as_it_is(make_database, caplog):
+    first = make_database()
+    first.migrate()
+    with first.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with caplog.at_level(logging.WARNING):
+        assert make_database().migrate() == ("9999", "9999")
+    assert "newer" in caplog.text
+
+
+# --- Databases that cannot be used ------------------------------------------------------------------------------------
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+def other_bytes(path):
+    path.write_bytes(b"this is no database, whatever its name says. " * 100)
+
+
+def parent_is_a_file(path):
+    path.parent.rmdir()
+    path.parent.write_text("")
+
+
+@pytest.mark.parametrize("spoil", [a_folder, other_bytes, parent_is_a_file])
+def test_an_unusable_file_is_a_catalogue_that_is_unavailable(make_database, tmp_path, spoil):
+    path = tmp_path / "folder" / "catalogue.db"
+    path.parent.mkdir()
+    spoil(path)
+    database = make_database(f"sqlite:///{path}")
+    for use in (database.read, database.write):
+        with pytest.raises(CatalogueUnavailable, match="cannot be used right now") as caught, use():
+            pass
+        assert caught.value.retryable
+
+
+def test_a_damaged_file_is_a_catalogue_that_is_unavailable(make_database, tmp_path):
+    first = make_database()
+    first.migrate()
+    first.close()
+    path = tmp_path / "catalogue.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with pytest.raises(CatalogueUnavailable), make_database().read() as connection:
+        connection.execute(select(deliveries)).all()
+
+
+def test_it_heals_when_the_file_does(make_database, tmp_path):
+    path = tmp_path / "catalogue.db"
+    path.mkdir()
+    database = make_database()
+    with pytest.raises(CatalogueUnavailable), database.read():
+        pass
+    path.rmdir()
+    assert database.migrate() == (None, HEAD)
+
+
+def test_a_fault_of_ours_is_not_called_unavailable(database):
+    with pytest.raises(Exception, match="NOT NULL") as caught, database.write() as connection:
+        connection.execute(insert(deliveries), a_row() | {"route": None})
+    assert not isinstance(caught.value, CatalogueUnavailable)

@@ -1,0 +1,173 @@
+"""Everything that came can be looked at, refused deliveries too, and be taken in once more; nothing is doubled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from recordings.catalogue.inbox import MAX_REFUSED_BODY, Inbox, NoSuchDelivery
+from recordings.catalogue.tables import call_events, copies, deliveries, recordings, transcriptions
+from recordings.model import CallEvent, Transcription
+
+
+@pytest.fixture
+def inbox(database, intake, clock):
+    return Inbox(database, intake, retention_days=35, clock=clock)
+
+
+@pytest.fixture
+def fill(intake, inbox, delivery, announcement):
+    """One delivery of each kind, a minute apart; the announcement of the recording."""
+
+    def make(clock):
+        event = announcement(recording_uuid="r-1")
+        for action in (
+            lambda: intake.accept(delivery(), [event]),
+            lambda: intake.accept(delivery(route="events"), [CallEvent("answered", ("CON-1",), "leg")]),
+            lambda: intake.keep(delivery(body=b"\xff"), "The body is not UTF-8 text."),
+            lambda: inbox.keep_refused(delivery(signed=False, jti=None), "Bearer x", "Bad signature: it is bad."),
+            lambda: intake.accept(delivery(), [event]),
+        ):
+            action()
+            clock.move(60)
+        return event
+
+    return make
+
+
+def test_all_are_listed_newest_last(fill, inbox, clock):
+    fill(clock)
+    assert [(kept.id, kept.outcome) for kept in inbox.listing()] == [
+        (1, "new"),
+        (2, "noted"),
+        (3, "unreadable"),
+        (4, "refused"),
+        (5, "repeat"),
+    ]
+
+
+def test_the_filters_choose(fill, inbox, clock):
+    start = clock()
+    fill(clock)
+    assert [kept.id for kept in inbox.listing(outcome="refused")] == [4]
+    assert [kept.id for kept in inbox.listing(outcome="noted")] == [2]
+    assert [kept.id for kept in inbox.listing(since=start + timedelta(seconds=150))] == [4, 5]
+    assert [kept.id for kept in inbox.listing(recording_uuid="r-1")] == [1, 5]
+    assert list(inbox.listing(recording_uuid="r-2")) == []
+
+
+def test_one_is_shown_whole_and_its_token_in_no_repr(fill, inbox, clock):
+    fill(clock)
+    kept = inbox.find(4)
+    assert (kept.delivery.body, kept.body_size, kept.token) == (b"{}", 2, "Bearer x")
+    assert kept.problem == "Bad signature: it is bad."
+    assert "Bearer" not in repr(kept)
+    assert inbox.find(1).recording_uuid == "r-1"
+    with pytest.raises(NoSuchDelivery, match="flask deliveries list"):
+        inbox.find(99)
+
+
+def test_listing_goes_on_over_many_pages(inbox, delivery):
+    for number in range(405):
+        inbox.keep_refused(delivery(query=str(number)), "", "")
+    assert [kept.delivery.query for kept in inbox.listing()] == [str(number) for number in range(405)]
+
+
+# --- Refused deliveries ---
+
+
+def test_a_long_body_is_cut_and_that_is_said(inbox, delivery):
+    inbox.keep_refused(delivery(body=b"x" * 100_000), "", "Bad signature.")
+    kept = inbox.find(1)
+    assert kept.body_size == len(kept.delivery.body) == MAX_REFUSED_BODY
+    assert kept.problem == "Bad signature. Only the first 65536 of 100000 bytes are kept."
+
+
+def test_of_the_refused_only_the_newest_of_each_webhook_are_kept(database, intake, delivery, clock):
+    inbox = Inbox(database, intake, max_refused=3, clock=clock)
+    intake.accept(delivery(), [])
+    for number in range(5):
+        inbox.keep_refused(delivery(route="recordings", query=str(number)), "", "")
+        inbox.keep_refused(delivery(route="events", query=str(number)), "", "")
+    found = [(kept.delivery.route, kept.delivery.query) for kept in inbox.listing(outcome="refused")]
+    assert sorted(found) == sorted((route, str(n)) for route in ("recordings", "events") for n in (2, 3, 4))
+    assert len(list(inbox.listing(outcome="noted"))) == 1
+
+
+def test_the_refused_have_an_index_of_their_own(database):
+    plan = "EXPLAIN QUERY PLAN SELECT id FROM deliveries WHERE outcome = 'refused' AND route = 'x' ORDER BY id DESC"
+    with database.read() as connection:
+        told = connection.execute(text(plan)).scalars().all()
+        lines = [row[3] for row in connection.execute(text(plan))]
+    assert told
+    assert any("ix_deliveries_refused" in line for line in lines), lines
+
+
+# --- Replay ---
+
+
+def as_kept(*events):
+    """An interpreter that finds nothing wrong, and these events."""
+    return lambda kept: (replace(kept.delivery, signed=True, jti="jti-2", application_id="theirs"), events)
+
+
+def test_a_refused_delivery_is_taken_in_like_a_new_one(inbox, delivery, announcement, rows):
+    inbox.keep_refused(delivery(signed=False), "Bearer x", "Bad signature.")
+    replayed = inbox.replay(1, as_kept(announcement()))
+    assert (replayed.kept.outcome, replayed.accepted.outcome) == ("refused", "new")
+    assert len(replayed.accepted.copy_ids) == len(rows(copies)) == 1
+    (row,) = rows(deliveries)
+    assert (row["outcome"], row["problem"], row["token"]) == ("new", None, None)
+    assert (row["signed"], row["jti"], row["application_id"]) == (True, "jti-2", "theirs")
+    assert rows(recordings)[0]["application_id"] == "theirs"
+
+
+def test_replaying_again_doubles_nothing(inbox, intake, delivery, announcement, rows):
+    told = (announcement(), CallEvent("completed", ("CON-1",), "leg"), Transcription("r", None, "transcribed", "u"))
+    intake.accept(delivery(), told)
+    tables = (recordings, copies, call_events, transcriptions, deliveries)
+    before = [len(rows(table)) for table in tables]
+    for _ in range(3):
+        assert inbox.replay(1, lambda kept: (kept.delivery, told)).accepted.outcome == "repeat"
+    assert [len(rows(table)) for table in tables] == before
+    assert rows(deliveries)[0]["outcome"] == "new", "what it did when it came stands"
+
+
+def test_a_delivery_that_is_still_not_understood_stays_as_it_is(inbox, intake, delivery, rows):
+    intake.keep(delivery(), "The body is not JSON.")
+
+    def refuse(kept):
+        raise NoSuchDelivery("no")
+
+    before = rows(deliveries)
+    with pytest.raises(NoSuchDelivery):
+        inbox.replay(1, refuse)
+    assert rows(deliveries) == before
+
+
+# --- Retention ---
+
+
+def test_old_deliveries_go_and_what_they_told_stays(inbox, intake, delivery, announcement, clock, rows):
+    told = (announcement(), CallEvent("completed", ("CON-1",), "leg"), Transcription("r", None, "transcribed", "u"))
+    intake.accept(delivery(), told)
+    clock.move(35 * 86400)
+    intake.accept(delivery(), [])
+    assert inbox.prune() == 0
+    clock.move(1)
+    assert inbox.prune() == 1
+    assert [row["id"] for row in rows(deliveries)] == [2]
+    assert [len(rows(table)) for table in (recordings, copies, call_events, transcriptions)] == [1, 1, 1, 1]
+    assert rows(call_events)[0]["delivery_id"] is None
+    assert inbox.prune() == 0
+
+
+def test_many_old_ones_go_in_small_transactions(inbox, delivery, clock, rows):
+    for _ in range(501):
+        inbox.keep_refused(delivery(), "", "")
+    clock.move(36 * 86400)
+    assert inbox.prune() == 501
+    assert rows(deliveries) == []
