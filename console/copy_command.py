@@ -135,8 +135,7 @@ class _Job:
             replicate.leave(self.parts.database, recording_id, self.storage, now)
         if plan in (LEFT, LOST):
             return plan
-        copy_id = replicate.want(self.parts.database, recording_id, self.storage, now)
-        claim = self.parts.leases.claim(copy_id) if copy_id else None
+        claim = self.parts.leases.take(recording_id, self.storage)
         if claim is None:
             return BUSY
         self.parts.retrieval.carry_out(claim, self.parts.replicator.attempt)
