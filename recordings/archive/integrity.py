@@ -15,7 +15,7 @@ from recordings.errors import ChecksumMismatch
 from recordings.storage import AudioSource, ObjectInfo, PutResult, StorageBackend
 
 from . import formats
-from .fetch import HttpAudio
+from .http_audio import HttpAudio
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Self
 from recordings.model import Recording
 
 from . import formats
-from .fetch import Fetcher, HttpAudio
+from .fetch import Fetcher
+from .http_audio import HttpAudio
 
 
 class RecordingSource:
