@@ -30,6 +30,7 @@ from recordings.archive.hosts import HostRule
 from recordings.archive.limits import StorageLimits
 from recordings.archive.replicate import Replicator
 from recordings.archive.retrieval import Retrieval
+from recordings.archive.sidecar import SidecarWriter
 from recordings.care.repair import Repair
 from recordings.catalogue.database import Database
 from recordings.catalogue.inbox import Inbox, Replayed
@@ -156,13 +157,17 @@ class Wiring:
             hooks=self.plugins,
             policy=self.policy,
             replicator=self.replicator,
-            lanes=StorageLimits(self.settings.storage_url, self.settings.worker_threads),
-            version=environment.VERSION,
+            limits=StorageLimits(self.settings.storage_url, self.settings.worker_threads),
+            sidecars=self.sidecars,
         )
 
     @cached_property
     def replicator(self) -> Replicator:
-        return Replicator(self.storages, self.storage, environment.VERSION)
+        return Replicator(self.storages, self.storage, self.sidecars)
+
+    @cached_property
+    def sidecars(self) -> SidecarWriter:
+        return SidecarWriter(environment.VERSION)
 
     @cached_property
     def engine(self) -> Engine:
@@ -188,7 +193,13 @@ class Wiring:
 
     @cached_property
     def repair(self) -> Repair:
-        return Repair(self.retrieval, self.replicator)
+        return Repair(
+            storages=self.storages,
+            leases=self.leases,
+            policy=self.policy,
+            replicator=self.replicator,
+            carry_out=self.retrieval.carry_out,
+        )
 
     @cached_property
     def upkeep(self) -> PeriodicTasks:

@@ -43,7 +43,7 @@ def test_a_lane_is_as_wide_as_it_may_be(storages, threads, width):
 def test_while_one_store_hangs_the_other_gets_its_copies(desk, vonage, tmp_path, row_of):
     hanging = Hanging(tmp_path / "slow")
     desk.storages[SLOW] = hanging
-    desk.retrieval = dataclasses.replace(desk.retrieval, lanes=StorageLimits(list(desk.storages), 3))
+    desk.retrieval = dataclasses.replace(desk.retrieval, limits=StorageLimits(list(desk.storages), 3))
     announced = [desk.announce(vonage.add_file()) for _ in range(3)]
     slow = [copy_ids[1] for _, copy_ids in announced]
     threads = [threading.Thread(target=desk.run, args=([copy_id],)) for copy_id in slow[:2]]

@@ -192,7 +192,14 @@ def test_memory_does_not_grow_with_the_storage(desk, database, clock):
 
 @pytest.fixture
 def repair(desk):
-    return Repair(desk.retrieval, Replicator(desk.storages, lambda url: None, "test", desk.clock))
+    return Repair(
+        storages=desk.storages,
+        leases=desk.leases,
+        policy=desk.retrieval.policy,
+        replicator=Replicator(desk.storages, lambda url: None, desk.retrieval.sidecars),
+        carry_out=desk.retrieval.carry_out,
+        clock=desk.clock,
+    )
 
 
 @pytest.fixture
