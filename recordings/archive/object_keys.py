@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class KeyHooks(Protocol):
-    """The plugins' say in it: the first result wins, None means none."""
+    """The hook that lets a plugin choose a key: the first result wins, None leaves the choice to the template."""
 
     def object_key(self, recording: Recording) -> str | None: ...
 

@@ -60,7 +60,7 @@ class RecordingSource:
         return self.stream
 
     def expected(self, *, proven: bool) -> tuple[int, str] | None:
-        """By a download whose bytes nobody keeps, where nothing cheaper proves it."""
+        """Found by one more download, unless the object is proven already."""
         if proven:
             return None
         with self.open() as stream:

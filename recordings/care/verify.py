@@ -1,4 +1,4 @@
-"""The sanity check: does each storage still hold what the catalogue says, and nothing that the catalogue does not know?
+"""Compares storages with the catalogue: does each hold what the catalogue says, and nothing else?
 
 Findings are reported here, and repaired in `recordings.care.repair`. Memory does not grow with the catalogue: copies
 are read in pages, and the storages' listings are compared with it in batches.
