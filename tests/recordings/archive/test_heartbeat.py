@@ -54,9 +54,9 @@ def test_a_beat_renews_what_is_held_and_nothing_else(heartbeat, leases, new_copy
     assert row_of(held.copy_id)["held_until"] == clock() + timedelta(seconds=2600)
 
 
-def test_a_lease_that_was_lost_is_told_to_its_work_alone(heartbeat, leases, new_copy, clock):
-    lost, kept = leases.claim(new_copy()), leases.claim(new_copy())
-    with heartbeat.holding(lost) as one, heartbeat.holding(kept) as other:
+def test_only_the_work_whose_lease_was_lost_is_stopped(heartbeat, leases, new_copy, clock):
+    lost, held = leases.claim(new_copy()), leases.claim(new_copy())
+    with heartbeat.holding(lost) as one, heartbeat.holding(held) as other:
         heartbeat.beat()
         assert not one.lost()
         clock.move(3601)
@@ -87,7 +87,7 @@ def test_a_lease_is_let_go_when_its_work_fails(heartbeat, leases, new_copy, row_
     assert row_of(claim.copy_id) == before
 
 
-def test_at_the_end_every_lease_is_given_back_and_its_work_told(leases, new_copy, row_of, clock):
+def test_at_the_end_every_lease_is_given_back_and_its_work_is_stopped(leases, new_copy, row_of, clock):
     heartbeat, claim, ended = Heartbeat(leases), leases.claim(new_copy()), leases.claim(new_copy())
     with heartbeat.holding(ended):
         pass

@@ -16,8 +16,8 @@ NEW = "file:///new"
 @pytest.fixture
 def recording_id(new_copy, database):
     new_copy()
-    ((found, _),) = copies.lacking(database, NEW)
-    return found
+    ((row, _),) = copies.lacking(database, NEW)
+    return row
 
 
 def test_a_copy_is_asked_for_once_and_the_sweep_leaves_it_to_the_asker(database, leases, recording_id, clock):
