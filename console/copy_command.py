@@ -130,13 +130,12 @@ class _Job:
 
     def do(self, recording_id: int, recording: Recording) -> str:
         """Copy it, under a lease like every other; or leave it to those who can."""
-        now, plan = datetime.now(UTC), self.plan(recording)
+        plan = self.plan(recording)
         if plan == LEFT:
-            copies.request(self.parts.database, recording_id, self.storage, now)
+            self.parts.schedule.request(recording_id, self.storage)
         if plan in (LEFT, LOST):
             return plan
-        copy_id = copies.want(self.parts.database, recording_id, self.storage, now)
-        claim = self.parts.leases.claim(copy_id) if copy_id else None
+        claim = self.parts.leases.take(recording_id, self.storage)
         if claim is None:
             return BUSY
         self.parts.retrieval.carry_out(claim, self.parts.replicator.attempt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from recordings.archive import formats, integrity, sidecar
 from recordings.archive.failures import RetryPolicy
@@ -20,6 +20,7 @@ from recordings.archive.sources import CopySource
 from recordings.catalogue import copies, listing
 from recordings.catalogue.copies import StoredCopy
 from recordings.catalogue.leases import Claim, Leases
+from recordings.catalogue.schedule import Schedule
 from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
 from recordings.model import Copy, Recording, State
@@ -28,6 +29,9 @@ from recordings.storage import StorageBackend
 from .verify import ASIDE
 
 log = logging.getLogger(__name__)
+
+_PROBLEM = "A check found it missing or damaged."
+_BUSY = "Another process is at this copy already."
 
 
 class Unrepairable(TapekeeperError):
@@ -45,6 +49,7 @@ class Repair:
 
     storages: Mapping[str, StorageBackend]
     leases: Leases
+    schedule: Schedule
     policy: RetryPolicy
     replicator: Replicator
     carry_out: Callable[[Claim, Callable[[HeldLease], Stored]], None]
@@ -104,19 +109,15 @@ class Repair:
         return f"The damaged object lies under {aside} now. "
 
     def _fetch_again(self, copy: StoredCopy) -> str:
-        self._reopen(copy, self.clock())
+        if not self.schedule.reopen(copy.copy_id, _PROBLEM):
+            raise Unrepairable(_BUSY)
         return "A worker fetches it again from Vonage."
-
-    def _reopen(self, copy: StoredCopy, due: datetime) -> None:
-        if not copies.reopen(self.leases.database, copy.copy_id, self.clock(), due):
-            raise Unrepairable("Somebody else is at this copy already.")
 
     def _copy_again(self, copy: StoredCopy) -> str:
         """One attempt, as a worker makes it; where it fails, workers go on with it."""
-        self._reopen(copy, self.clock() + timedelta(minutes=5))
-        claim = self.leases.claim(copy.copy_id)
+        claim = self.leases.reopen(copy.copy_id, _PROBLEM)
         if claim is None:
-            return "A worker was quicker and is at it."
+            raise Unrepairable(_BUSY)
         self.carry_out(claim, self.replicator.attempt)
         state, error = copies.state_of(self.leases.database, copy.copy_id)
         if state is not State.STORED:

@@ -1,16 +1,15 @@
-"""Questions about copies, beside their leases: which recordings lack one, which are stored, and to whom a key belongs.
+"""Questions about copies: which recordings lack a copy, which copies are stored, and to which copy a key belongs.
 
-A copy is asked for here too. How a copy is claimed and how its work ends stands in `leases`.
+Nothing is written here. A copy's row is written by `intake`, `schedule` and `leases`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select
 
 from recordings.model import Recording, State
 
@@ -50,46 +49,11 @@ def lacking(database: Database, storage: str, *, page: int = _PAGE) -> Iterator[
         last = ids[-1]
 
 
-def want(database: Database, recording_id: int, storage: str, now: datetime) -> int | None:
-    """Ask for a copy, in order to claim it: the id of its row; None when it is stored, or somebody is at it.
-
-    The sweep leaves it alone for five minutes.
-    """
-    asked = {"state": State.PENDING.value, "held_until": now, "due_at": now + timedelta(minutes=5)}
-    row = {"recording_id": recording_id, "storage": storage, "attempts": 0} | asked
-    held = and_(copies.c.state == State.FETCHING.value, copies.c.held_until > now)
-    idle = and_(copies.c.state != State.STORED.value, not_(held))
-    statement = (
-        database.insert(copies)
-        .values(row)
-        .on_conflict_do_update(index_elements=["recording_id", "storage"], set_=asked | {"token": None}, where=idle)
-    )
-    with database.write() as connection:
-        found: int | None = connection.execute(statement.returning(copies.c.id)).scalar()
-    return found
-
-
-def request(database: Database, recording_id: int, storage: str, now: datetime) -> None:
-    """Ask the workers for a copy that they are to fetch from Vonage, unless the copy has a row already."""
-    row = {"recording_id": recording_id, "storage": storage, "state": State.PENDING.value, "attempts": 0}
-    statement = database.insert(copies).values(row | {"held_until": now, "due_at": now}).on_conflict_do_nothing()
-    with database.write() as connection:
-        connection.execute(statement)
-
-
 def state_of(database: Database, copy_id: int) -> tuple[State, str | None]:
     """The state of a copy, and its error."""
     with database.read() as connection:
         row = connection.execute(select(*copies.c["state", "error"]).where(copies.c.id == copy_id)).one()
         return State(row.state), row.error
-
-
-def reopen(database: Database, copy_id: int, now: datetime, due: datetime) -> bool:
-    ours = and_(copies.c.id == copy_id, _STORED)
-    values = {"state": State.PENDING.value, "attempts": 0, "held_until": now, "due_at": due, "stored_at": None}
-    values |= {"error": "A check found it missing or damaged.", "size": None, "sha256": None}
-    with database.write() as connection:
-        return connection.execute(update(copies).where(ours).values(values)).rowcount > 0
 
 
 # --- Stored copies ---------------------------------------------------------------------------------------------------

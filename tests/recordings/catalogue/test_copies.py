@@ -1,4 +1,4 @@
-"""Which recordings lack a copy, and who may make one that was asked for."""
+"""Which recordings lack a copy, and how a copy is asked for: at once by one process, or left to the workers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from recordings.catalogue import copies
 from recordings.catalogue.listing import find
+from recordings.catalogue.schedule import Schedule
 from recordings.errors import LeaseLost
 from recordings.model import State
 from recordings.storage import PutResult
@@ -20,44 +21,41 @@ def recording_id(new_copy, database):
     return row
 
 
-def test_a_copy_is_asked_for_once_and_the_sweep_leaves_it_to_the_asker(database, leases, recording_id, clock):
-    first = copies.want(database, recording_id, NEW, clock())
-    assert copies.want(database, recording_id, NEW, clock()) == first
-    assert first not in leases.due()
-    claim = leases.claim(first)
-    assert copies.want(database, recording_id, NEW, clock()) is None, "somebody is at it"
+def test_a_copy_is_asked_for_and_made_once(database, leases, recording_id, clock):
+    claim = leases.take(recording_id, NEW)
+    assert leases.take(recording_id, NEW) is None, "another worker holds it"
     clock.move(61)
-    assert copies.want(database, recording_id, NEW, clock()) == first, "the lease has run out"
-    newer = leases.claim(first)
+    newer = leases.take(recording_id, NEW)
     with pytest.raises(LeaseLost):
-        leases.failed(claim, "the one that was too slow")
+        leases.failed(claim, "the worker that was too slow")
     leases.stored(newer, key="k", content_type="audio/mpeg", result=PutResult(1, "0" * 64, True, "u"))
-    assert copies.want(database, recording_id, NEW, clock()) is None, "it is stored"
+    assert leases.take(recording_id, NEW) is None, "it is stored"
     assert copies.count_lacking(database, NEW) == 0
     assert list(copies.lacking(database, NEW)) == []
 
 
-def test_what_its_asker_forgets_is_swept_up(database, leases, recording_id, clock):
-    copy_id = copies.want(database, recording_id, NEW, clock())
-    clock.move(301)
-    assert copy_id in leases.due()
+def test_what_its_taker_forgets_is_due_when_the_lease_is_over(leases, recording_id, clock, due_ids):
+    claim = leases.take(recording_id, NEW)
+    clock.move(61)
+    assert claim.copy_id in due_ids()
 
 
-def test_a_copy_that_was_given_up_is_taken_up_again(database, leases, recording_id, clock):
-    copy_id = copies.want(database, recording_id, NEW, clock())
-    leases.failed(leases.claim(copy_id), "on purpose")
-    assert copies.want(database, recording_id, NEW, clock()) == copy_id
-    assert leases.claim(copy_id).attempts == 2
+def test_a_copy_that_was_given_up_is_taken_up_again(leases, recording_id):
+    claim = leases.take(recording_id, NEW)
+    leases.failed(claim, "on purpose")
+    again = leases.take(recording_id, NEW)
+    assert (again.copy_id, again.attempts) == (claim.copy_id, 2)
 
 
-def test_what_is_left_to_the_workers_is_due_at_once_and_not_disturbed(database, leases, recording_id, clock):
-    copies.request(database, recording_id, NEW, clock())
+def test_what_is_left_to_the_workers_is_due_at_once_and_not_disturbed(database, leases, recording_id, clock, due_ids):
+    schedule = Schedule(database, clock=clock)
+    schedule.request(recording_id, NEW)
     _, recording = next(copies.lacking(database, NEW))
     (copy,) = [copy for copy in find(database, recording.recording_uuid)[0].copies if copy.storage == NEW]
     assert copy.state is State.PENDING
-    (copy_id,) = leases.due()
+    copy_id = due_ids()[-1]
     leases.failed(leases.claim(copy_id), "on purpose")
-    copies.request(database, recording_id, NEW, clock())
+    schedule.request(recording_id, NEW)
     assert copies.state_of(database, copy_id) == (State.FAILED, "on purpose")
 
 
