@@ -102,7 +102,7 @@ class Retrieval:
         """
         claim, target = held.claim, configured(self.storages, held.claim.storage)
         choice = KeyChoice(claim, self.template, self.hooks)
-        with RecordingSource(self.fetcher, claim.recording, held.lost) as source:
+        with RecordingSource(self.fetcher, claim.recording, held.lost, _last_error(claim)) as source:
             transfer, first = Transfer(held, source, target, self.sidecars), claim.attempts == 1
             stored = None if first else _settle(transfer, choice)
             try:
@@ -179,3 +179,8 @@ def _settle(transfer: Transfer, choice: KeyChoice) -> Stored | None:
     """What is in the store already, where the event's format gives the key before the first byte has come."""
     kind = formats.BY_FORMAT.get(transfer.held.claim.recording.format or "")
     return transfer.settle(choice.key(kind.ext).text, kind) if kind else None
+
+
+def _last_error(claim: Claim) -> str | None:
+    """The error that ended the attempt before this one, as the row keeps it."""
+    return next((copy.error for copy in claim.recording.copies if copy.storage == claim.storage), None)
