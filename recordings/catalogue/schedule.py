@@ -51,6 +51,14 @@ class Schedule:
             since = connection.execute(oldest, {"now": now}).scalar()
         return number, (now - since).total_seconds() if since else 0.0
 
+    def oldest_claim_seconds(self) -> float:
+        """For how many seconds the copy that has been in work for the longest time is in work; 0.0: none is."""
+        in_work = and_(copies.c.state == State.FETCHING.value, copies.c.claimed_at.is_not(None))
+        query = select(copies.c.claimed_at).where(in_work).order_by(copies.c.claimed_at).limit(1)
+        with self.database.read() as connection:
+            since = connection.scalars(query).first()
+        return (self._clock() - since).total_seconds() if since else 0.0
+
     def request(self, recording_id: int, storage: str) -> None:
         """Ask the workers for a copy in this storage, unless the copy has a row already."""
         row = {"recording_id": recording_id, "storage": storage, "state": State.PENDING.value, "attempts": 0}
