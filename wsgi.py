@@ -20,6 +20,7 @@ from flask import Flask
 import console
 import settings as environment
 import webhooks
+from backends import BUILTINS
 from console.logs import configure_logging
 from plugins.manager import Plugins, load_plugins
 from recordings.archive.credentials import ApplicationToken, load_private_key
@@ -47,8 +48,6 @@ from webhooks.door import Door
 from webhooks.flows import FlowSettings
 from webhooks.replay import Interpreter
 from webhooks.signature import Verifier
-
-BUILTINS = ("backends.local", "backends.gcs", "backends.azure")
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:

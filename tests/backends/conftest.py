@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from backends.azure import AzureBlobStorage
-from backends.gcs import GoogleCloudStorage
+from backends.azure.storage import AzureBlobStorage
+from backends.gcs.storage import GoogleCloudStorage
 from tests.fakes.faulty_proxy import FaultyProxy
 from tests.fakes.strict_gcs import StrictGcs
 from tests.services.emulators import azurite, connection_string

@@ -21,8 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from backends.azure import AzureBlobStorage
-from backends.azure_credentials import open_service
+from backends.azure.credentials import open_service
+from backends.azure.storage import AzureBlobStorage
 from plugins.fakes import FakeSource, body
 from recordings.errors import StorageConfigurationError, StoragePermissionError
 from tests.services.emulators import ACCOUNT, KEY, azurite

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backends.azure import BLOCK, AzureBlobStorage
+from backends.azure.storage import BLOCK, AzureBlobStorage
 from plugins.fakes import FakeSource, body, sha256_of
 from recordings.errors import (
     ChecksumMismatch,

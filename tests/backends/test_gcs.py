@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from backends.gcs import GoogleCloudStorage
-from backends.gcs_transfer import CHUNK
+from backends.gcs.storage import GoogleCloudStorage
+from backends.gcs.upload import CHUNK
 from plugins.fakes import FakeSource, body
 from recordings.errors import (
     ChecksumMismatch,

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import identity_pool
 from google.oauth2 import service_account
 
-from backends.gcs import GoogleCloudStorage, open_clients
-from backends.gcs_credentials import find_credentials
+from backends.gcs.credentials import find_credentials
+from backends.gcs.storage import GoogleCloudStorage, open_clients
 from plugins.fakes import FakeSource
 from recordings.errors import StorageConfigurationError, StoragePermissionError, StorageUnavailable
 from tests.fakes.strict_gcs import StrictGcs

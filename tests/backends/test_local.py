@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from backends import drafts
-from backends.drafts import Drafts, Way
-from backends.explained import MENDS
-from backends.local import LocalStorage
+from backends.local import drafts
+from backends.local.drafts import Drafts, Way
+from backends.local.errors import MENDS
+from backends.local.storage import LocalStorage
 from plugins.fakes import FakeSource, body, sha256_of
 from recordings.errors import (
     InvalidKey,
@@ -215,7 +215,7 @@ def run_aside(code: str, *arguments: object) -> str:
 TELL = """
 import os, resource, sys
 from pathlib import Path
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from plugins.fakes import FakeSource
 def tell(act):
     try:

@@ -17,8 +17,6 @@ from functools import partial
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-import pluggy
-
 from recordings.errors import (
     ChecksumMismatch,
     InvalidKey,
@@ -30,18 +28,11 @@ from recordings.errors import (
 from recordings.keys import check_key
 from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
-from .gcs_credentials import SCOPE, find_credentials
-from .gcs_transfer import PIECE, TIMEOUT, Occupied, Upload, exchange, translated, worth_waiting
-
-hookimpl = pluggy.HookimplMarker("tapekeeper")
+from .credentials import SCOPE, find_credentials
+from .errors import Occupied, translated, worth_waiting
+from .upload import PIECE, TIMEOUT, Upload, exchange
 
 LONGEST_URL = 7 * 24 * 3600  # https://cloud.google.com/storage/docs/access-control/signed-urls
-
-
-@hookimpl
-def register_storage_backends() -> dict[str, str]:
-    """`gs`, and `gcs` as other tools spell it."""
-    return dict.fromkeys(("gs", "gcs"), "backends.gcs:GoogleCloudStorage")
 
 
 class GoogleCloudStorage:

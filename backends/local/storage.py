@@ -21,26 +21,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-import pluggy
-
 from recordings.errors import ObjectNotFound, StorageConfigurationError, StorageUnavailable
 from recordings.keys import SEGMENT, check_key
 from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
 from .drafts import CHECK, Draft, Drafts, enter, sync
-from .explained import Explained
+from .errors import translated
 from .tree import Tree, open_file
-
-hookimpl = pluggy.HookimplMarker("tapekeeper")
 
 PIECE = 1024 * 1024
 ATTRIBUTE = "user.tapekeeper"
 RESERVED = PIECE + 1  # bytes from which room is reserved: what is smaller is written in one go
-
-
-@hookimpl
-def register_storage_backends() -> dict[str, str]:
-    return {"file": "backends.local:LocalStorage"}
 
 
 class LocalStorage:
@@ -173,8 +164,8 @@ class LocalStorage:
         with self._explained(key, missing=True):
             return self._tree.file(key)
 
-    def _explained(self, key: str, *, missing: bool = False) -> Explained:
-        return Explained(self.root, key, missing=missing)
+    def _explained(self, key: str, *, missing: bool = False) -> translated:
+        return translated(self.root, key, missing=missing)
 
     # --- reading ---
 

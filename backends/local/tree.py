@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .drafts import FOLDER, FOLDER_MODE, enter, make, sync
-from .explained import Explained
+from .errors import translated
 
 # O_NONBLOCK: a FIFO that somebody put there must not hang us.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -33,7 +33,7 @@ class Tree:
 
     def top(self, *, create: bool) -> int:
         """The root, opened. It may itself be a symbolic link: its owner wrote it down."""
-        with Explained(self.root, "", missing=not create):
+        with translated(self.root, "", missing=not create):
             try:
                 top = os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
             except FileNotFoundError:

@@ -15,8 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-import pluggy
-
 from recordings.errors import (
     ChecksumMismatch,
     InvalidKey,
@@ -28,24 +26,16 @@ from recordings.errors import (
 from recordings.keys import check_key
 from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
-from .azure_answers import BlocksLost, Occupied, OutOfRange, translated
-from .azure_credentials import open_service
+from .credentials import open_service
+from .errors import BlocksLost, Occupied, OutOfRange, translated
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobProperties, BlobServiceClient
-
-hookimpl = pluggy.HookimplMarker("tapekeeper")
 
 # A block is what one transfer holds in memory; a blob has at most 50,000 of them.
 # https://learn.microsoft.com/rest/api/storageservices/put-block
 BLOCK = 4 * 1024 * 1024
 PROBE = "tapekeeper-check"
-
-
-@hookimpl
-def register_storage_backends() -> dict[str, str]:
-    """`az`, and `azure` and `abfs` as other tools spell it."""
-    return dict.fromkeys(("az", "azure", "abfs"), "backends.azure:AzureBlobStorage")
 
 
 class AzureBlobStorage:

@@ -33,7 +33,7 @@ MENDS: dict[int, tuple[type[StorageError], str]] = {
 }
 
 
-class Explained:
+class translated:
     """Says in our own words what the operating system refused in its block, where, and what mends it.
 
     `missing`: no such file means no such object, not a fault. A class, because a context manager made of a generator
