@@ -101,7 +101,8 @@ def _in_our_words(doing: str, error: Any) -> StorageError:
     if response is None:
         return _unanswered(doing, error)
     status = response.status_code
-    code = str(getattr(error.error_code, "value", None) or response.headers.get("x-ms-error-code") or "")
+    # An error of azure-identity has no error_code: only the storage client adds it.
+    code = getattr(getattr(error, "error_code", None), "value", None) or response.headers.get("x-ms-error-code") or ""
     kind, mend = _meaning(status, code)
     told = " ".join(filter(None, [code, _said(error), mend]))
     return kind(f"Azure Blob Storage, {doing}: HTTP {status}, {told}", retry_after=_wish(response))

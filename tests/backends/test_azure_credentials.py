@@ -15,13 +15,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
+import requests
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from backends.azure.credentials import open_service
+from backends.azure.errors import translated
 from backends.azure.storage import AzureBlobStorage
 from plugins.fakes import FakeSource, body
 from recordings.errors import StorageConfigurationError, StoragePermissionError
@@ -199,3 +202,13 @@ def test_an_identity_stores_and_reads(certificate: tuple[Path, Path]) -> None:
         # Azurite gives the key, but does not understand what this SDK signs with it: the URL is not opened here.
         assert parse_qs(urlsplit(url or "").query)["skoid"] == ["11111111-1111-1111-1111-111111111111"]
         store.close()
+
+
+def test_an_identity_that_azure_refuses_is_a_question_of_rights() -> None:
+    """azure-identity raises errors with an answer, which never went through the storage client."""
+    response = requests.Response()
+    response.status_code, response.reason = 401, "Unauthorized"
+    response._content = b""
+    error = ClientAuthenticationError("AADSTS7000215: Invalid client secret.", response=response)
+    with pytest.raises(StoragePermissionError, match="does not take the credentials"), translated("storing"):
+        raise error
