@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import contextmanager
 from typing import Any
 
+from recordings.clock import utc_now
 from recordings.errors import (
     ChecksumMismatch,
     ObjectNotFound,
@@ -20,6 +19,7 @@ from recordings.errors import (
     StoragePermissionError,
     StorageUnavailable,
 )
+from recordings.retry_after import parse_retry_after
 
 
 class Occupied(StorageError):
@@ -104,8 +104,9 @@ def _in_our_words(doing: str, error: Any) -> StorageError:
     # An error of azure-identity has no error_code: only the storage client adds it.
     code = getattr(getattr(error, "error_code", None), "value", None) or response.headers.get("x-ms-error-code") or ""
     kind, mend = _meaning(status, code)
-    told = " ".join(filter(None, [code, _said(error), mend]))
-    return kind(f"Azure Blob Storage, {doing}: HTTP {status}, {told}", retry_after=_wish(response))
+    sentences = " ".join(filter(None, [code, _said(error), mend]))
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), utc_now())
+    return kind(f"Azure Blob Storage, {doing}: HTTP {status}, {sentences}", retry_after=retry_after)
 
 
 def _meaning(status: int, code: str) -> tuple[type[StorageError], str]:
@@ -134,13 +135,3 @@ def _said(error: Any) -> str:
     """The service's own sentence, without the request's particulars and without any signature."""
     lines = str(getattr(error, "message", error)).strip().splitlines()
     return re.sub(r"\?\S*|sig=\S*", "…", lines[0] if lines else "")[:300]
-
-
-def _wish(response: Any) -> float | None:
-    """Retry-After, in seconds; it may be a date. https://www.rfc-editor.org/rfc/rfc9110#name-retry-after"""
-    value = str(response.headers.get("Retry-After", ""))
-    if value.isdigit():
-        return float(value)
-    with suppress(ValueError):
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    return None

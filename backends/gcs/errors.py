@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import contextmanager
 from typing import Any
 
+from recordings.clock import utc_now
 from recordings.errors import (
     ChecksumMismatch,
     ObjectNotFound,
@@ -19,6 +18,7 @@ from recordings.errors import (
     StoragePermissionError,
     StorageUnavailable,
 )
+from recordings.retry_after import parse_retry_after
 
 from .credentials import INLINE
 
@@ -76,7 +76,9 @@ def _in_our_words(doing: str, error: BaseException, missing: type[StorageError])
     status = response.status_code
     said, reason = _said(response)
     kind, mend = _meaning(status, f"{reason} {said}", missing)
-    return kind(f"Google Cloud Storage, {doing}: HTTP {status}, {said} {mend}".strip(), retry_after=_wish(response))
+    return kind(
+        f"Google Cloud Storage, {doing}: HTTP {status}, {said} {mend}".strip(), retry_after=_retry_after(response)
+    )
 
 
 def _meaning(status: int, words: str, missing: type[StorageError]) -> tuple[type[StorageError], str]:
@@ -124,17 +126,11 @@ def worth_waiting(error: BaseException) -> bool:
 
     response = getattr(error, "response", None)
     if response is not None:
-        return response.status_code in BUSY and (_wish(response) or 0) <= PATIENT
+        return response.status_code in BUSY and (_retry_after(response) or 0) <= PATIENT
     if isinstance(error, GoogleAuthError):
         return bool(error.retryable)
     return isinstance(error, requests.ConnectionError | requests.Timeout)
 
 
-def _wish(response: Any) -> float | None:
-    """Retry-After, in seconds; it may be a date. https://www.rfc-editor.org/rfc/rfc9110#name-retry-after"""
-    value = response.headers.get("Retry-After", "")
-    if value.isdigit():
-        return float(value)
-    with suppress(ValueError):
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    return None
+def _retry_after(response: Any) -> float | None:
+    return parse_retry_after(response.headers.get("Retry-After"), utc_now())
