@@ -169,12 +169,13 @@ class S3Storage:
             return there
         labels = {"ContentType": content_type, "Metadata": dict(metadata)}
         with source.open() as stream:
-            # `read` gives fewer bytes than it was asked for at the end only.
-            piece = stream.read(PART)
-            if len(piece) < PART:
-                stored = self._put_whole(key, piece, labels)
+            # `read` gives fewer bytes than it was asked for only at the end. The list alone holds the first part, and
+            # `_send_parts` empties it: a variable here would keep that part in memory during the whole upload.
+            first = [stream.read(PART)]
+            if len(first[0]) < PART:
+                stored = self._put_whole(key, first[0], labels)
             else:
-                stored = self._put_parts(key, [piece], stream, labels)
+                stored = self._put_parts(key, first, stream, labels)
         if stored:
             return stored
         there = self._found(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -69,6 +70,40 @@ def test_a_recording_comes_back_whole_and_labelled(storage: S3Storage, client: A
     head = storage.head(key)
     assert (head["size"], head["content_type"], head["metadata"]) == (size, "audio/mpeg", LABELS["metadata"])
     assert head["checksums"] == ({"sha256": sha256} if size < PART else {}), "S3 has no SHA-256 of many parts"
+
+
+class Measuring(Source):
+    """Audio of several parts, made as it is read; notes before each read how much memory is in use."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__(b"")
+        self.size, self.left, self.in_use = parts * PART, parts, []
+
+    def open(self) -> Measuring:
+        return self
+
+    def read(self, n: int) -> bytes:
+        self.in_use.append(tracemalloc.get_traced_memory()[0])
+        self.left -= 1
+        return bytes(n) if self.left >= 0 else b""
+
+    def __enter__(self) -> Measuring:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_no_part_stays_in_memory_once_it_is_sent(storage: S3Storage) -> None:
+    source = Measuring(parts=4)
+    tracemalloc.start()
+    try:
+        storage.put("a.mp3", source, **LABELS)
+    finally:
+        tracemalloc.stop()
+    before, *later = source.in_use
+    assert len(later) == 4
+    assert max(later) - before < PART // 2, "an earlier part is still in memory while the next one is read"
 
 
 def test_a_taken_key_is_not_opened(storage: S3Storage) -> None:
