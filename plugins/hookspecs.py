@@ -60,7 +60,7 @@ def recording_failed(recording: Recording, copy: Copy, error: BaseException, wil
 def recording_missing(call: Call) -> None:
     """A call whose NCCO asked to record has ended, and no recording of it was announced in time. Called once a call.
 
-    `call` has the fields of `flask recordings missing --json`, such as `call["answered_at"]` and `call["completed_at"]`.
+    `call` has the fields of `flask recordings missing --json`: `call["answered_at"]`, `call["completed_at"]`, …
     The recording may still come late. Errors are only logged.
     """
 

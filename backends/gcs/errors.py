@@ -1,4 +1,4 @@
-"""What Google's answers mean: its errors in the words of `recordings.errors`, with what to do about each."""
+"""What Google's errors mean: each as an error of `recordings.errors`, with what to do about it."""
 # Google's libraries have types in part only.
 # mypy: allow-untyped-calls
 
@@ -23,19 +23,19 @@ from recordings.retry_after import parse_retry_after
 from .credentials import INLINE
 
 AGAIN = "It is tried again."
-PATIENT = 20.0  # a longer Retry-After than this many seconds is left to the caller
+LONGEST_RETRY_AFTER = 20.0  # seconds; a request that must wait longer is not retried here, but by the caller
 
 
-class Occupied(StorageError):
-    """Another writer created the object first (412)."""
+class KeyTaken(StorageError):
+    """Another writer stored an object under this key first (412)."""
 
 
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 RIGHTS = "Give the account the role Storage Object User (roles/storage.objectUser) on the bucket."
 
-# (status, what its reason or message holds, our error, what to do); the first that fits.
+# (statuses, pattern of the reason or message, our error, what to do); the first match counts.
 # https://cloud.google.com/storage/docs/json_api/v1/status-codes
-ANSWERS: tuple[tuple[frozenset[int], str, type[StorageError], str], ...] = (
+MEANINGS: tuple[tuple[frozenset[int], str, type[StorageError], str], ...] = (
     (BUSY, "", StorageUnavailable, AGAIN),
     (frozenset({403}), "rateLimitExceeded", StorageUnavailable, AGAIN),
     (
@@ -46,16 +46,17 @@ ANSWERS: tuple[tuple[frozenset[int], str, type[StorageError], str], ...] = (
     ),
     (frozenset({401}), "", StoragePermissionError, f"Google does not take the credentials: look at {INLINE[0]}."),
     (frozenset({403}), "", StoragePermissionError, RIGHTS),
-    (frozenset({412}), "", Occupied, ""),
+    (frozenset({412}), "", KeyTaken, ""),
     (frozenset({400}), "crc32c|md5|checksum|hash", ChecksumMismatch, "Nothing was stored; it is tried again."),
 )
 
 
 @contextmanager
 def translated(doing: str, *, missing: type[StorageError] = ObjectNotFound) -> Iterator[None]:
-    """Google's errors in our words. `missing` is what 404 and 410 mean; whatever is not Google's passes unchanged.
+    """Raise Google's errors as errors of `recordings.errors`; any other error passes unchanged.
 
-    Their errors are not chained: they quote whole URLs, an upload session's too.
+    `missing` is the error that 404 and 410 mean here. Google's error is not chained as the cause, because its text
+    quotes whole URLs, and the URL of an upload session is a secret.
     """
     import requests
     from google.api_core.exceptions import GoogleAPICallError, RetryError
@@ -64,55 +65,54 @@ def translated(doing: str, *, missing: type[StorageError] = ObjectNotFound) -> I
     try:
         yield
     except RetryError as error:
-        raise _in_our_words(doing, error.cause or error, missing) from None
+        raise _translate(doing, error.cause or error, missing) from None
     except (GoogleAPICallError, GoogleAuthError, requests.RequestException) as error:
-        raise _in_our_words(doing, error, missing) from None
+        raise _translate(doing, error, missing) from None
 
 
-def _in_our_words(doing: str, error: BaseException, missing: type[StorageError]) -> StorageError:
+def _translate(doing: str, error: BaseException, missing: type[StorageError]) -> StorageError:
     response = getattr(error, "response", None)
     if response is None:
         return _unanswered(doing, error)
     status = response.status_code
-    said, reason = _said(response)
-    kind, mend = _meaning(status, f"{reason} {said}", missing)
-    return kind(
-        f"Google Cloud Storage, {doing}: HTTP {status}, {said} {mend}".strip(), retry_after=_retry_after(response)
-    )
+    message, reason = _message_and_reason(response)
+    error_class, mend = _meaning(status, f"{reason} {message}", missing)
+    sentences = f"Google Cloud Storage, {doing}: HTTP {status}, {message} {mend}".strip()
+    return error_class(sentences, retry_after=_retry_after(response))
 
 
-def _meaning(status: int, words: str, missing: type[StorageError]) -> tuple[type[StorageError], str]:
+def _meaning(status: int, text: str, missing: type[StorageError]) -> tuple[type[StorageError], str]:
     if status in (404, 410):
-        if missing is ObjectNotFound and not re.search("bucket does not exist|bucket not found", words, re.I):
+        if missing is ObjectNotFound and not re.search("bucket does not exist|bucket not found", text, re.I):
             return ObjectNotFound, ""
         if missing is StorageUnavailable:
             return missing, "The upload's session is gone; it is tried again from the start."
         return StorageConfigurationError, "Create the bucket, or mend its name in STORAGE_URL."
-    for statuses, pattern, kind, mend in ANSWERS:
-        if status in statuses and re.search(pattern, words, re.I):
-            return kind, mend
+    for statuses, pattern, error_class, mend in MEANINGS:
+        if status in statuses and re.search(pattern, text, re.I):
+            return error_class, mend
     if status >= 500:
         return StorageUnavailable, AGAIN
     return StorageConfigurationError, "Google refuses the request as it is: look at STORAGE_URL and at the bucket."
 
 
 def _unanswered(doing: str, error: BaseException) -> StorageError:
-    """No answer at all: the network, or credentials that led to none."""
+    """There was no answer: the network failed, or no credentials could be had."""
     from google.auth.exceptions import DefaultCredentialsError, InvalidOperation, RefreshError
 
-    said = re.sub(r"\?\S*", "?…", f"{type(error).__name__}: {error}")[:300]
-    # InvalidOperation: 401 to a request that went without credentials, to an emulator.
+    message = re.sub(r"\?\S*", "?…", f"{type(error).__name__}: {error}")[:300]
+    # InvalidOperation: an emulator answered 401 to a request without credentials.
     if isinstance(error, InvalidOperation) or (isinstance(error, RefreshError) and not error.retryable):
         mend = f"Google does not take the credentials: make a new key and set {INLINE[0]}."
-        return StoragePermissionError(f"Google Cloud Storage, {doing}: {said} {mend}")
+        return StoragePermissionError(f"Google Cloud Storage, {doing}: {message} {mend}")
     if isinstance(error, DefaultCredentialsError):
         mend = f"Set {INLINE[0]} to the JSON of a service account's key, or GOOGLE_APPLICATION_CREDENTIALS to its path."
-        return StorageConfigurationError(f"Google Cloud Storage, {doing}: {said} {mend}")
-    return StorageUnavailable(f"Google Cloud Storage, {doing}: {said} {AGAIN}")
+        return StorageConfigurationError(f"Google Cloud Storage, {doing}: {message} {mend}")
+    return StorageUnavailable(f"Google Cloud Storage, {doing}: {message} {AGAIN}")
 
 
-def _said(response: Any) -> tuple[str, str]:
-    """The store's own message, and its machine-readable reason."""
+def _message_and_reason(response: Any) -> tuple[str, str]:
+    """Google's message for people, and its reason for programs."""
     try:
         error = response.json()["error"]
         return str(error["message"])[:300], str((error.get("errors") or [{}])[0].get("reason", ""))
@@ -120,13 +120,14 @@ def _said(response: Any) -> tuple[str, str]:
         return (response.text or response.reason or "no message")[:300], ""
 
 
-def worth_waiting(error: BaseException) -> bool:
+def is_worth_a_retry(error: BaseException) -> bool:
+    """Whether the same request may succeed within seconds."""
     import requests
     from google.auth.exceptions import GoogleAuthError
 
     response = getattr(error, "response", None)
     if response is not None:
-        return response.status_code in BUSY and (_retry_after(response) or 0) <= PATIENT
+        return response.status_code in BUSY and (_retry_after(response) or 0) <= LONGEST_RETRY_AFTER
     if isinstance(error, GoogleAuthError):
         return bool(error.retryable)
     return isinstance(error, requests.ConnectionError | requests.Timeout)

@@ -25,7 +25,7 @@ def google() -> Iterator[StrictGcs]:
 def gcs(google: StrictGcs) -> Iterator[GoogleCloudStorage]:
     """The backend on the strict fake, impatient: it gives up after about a second."""
     env = {"STORAGE_EMULATOR_HOST": google.url}
-    backend = GoogleCloudStorage.from_url("gs://calls/tapes", env, first_delay=0.01, patience=1.0)
+    backend = GoogleCloudStorage.from_url("gs://calls/tapes", env, first_delay=0.01, retry_for=1.0)
     yield backend
     backend.close()
 

@@ -77,7 +77,7 @@ WRONG = [
     ({"AZURE_STORAGE_CONNECTION_STRING": SECRET}, "AZURE_STORAGE_CONNECTION_STRING cannot be read"),
     ({"AZURE_STORAGE_CONNECTION_STRING": f"AccountKey={SECRET}"}, "AZURE_STORAGE_CONNECTION_STRING cannot be read"),
     ({"AZURE_STORAGE_ACCOUNT": "https://x.blob.core.windows.net", "AZURE_STORAGE_KEY": SECRET}, "bare name"),
-    ({"AZURE_STORAGE_ACCOUNT": "calls", "AZURE_STORAGE_KEY": SECRET + "!"}, "AZURE_STORAGE_KEY is no base64"),
+    ({"AZURE_STORAGE_ACCOUNT": "calls", "AZURE_STORAGE_KEY": SECRET + "!"}, "AZURE_STORAGE_KEY is not base64"),
 ]
 
 

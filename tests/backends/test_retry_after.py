@@ -38,7 +38,7 @@ def is_sane(seconds: float | None) -> bool:
 @given(VALUES)
 def test_no_retry_after_of_google_raises(value: str) -> None:
     error = TooManyRequests("busy", response=too_many_requests(value))
-    assert gcs_errors.worth_waiting(error) in (True, False)
+    assert gcs_errors.is_worth_a_retry(error) in (True, False)
     with pytest.raises(StorageUnavailable) as caught, gcs_errors.translated("storing"):
         raise error
     assert is_sane(caught.value.retry_after)
