@@ -1,7 +1,7 @@
-"""The folders below one root: opened or made, never reached through a symbolic link. For `backends.local`.
+"""The folders below one root: opened or made, and never reached through a symbolic link.
 
-What is wrong with the root is said in its owner's words; what is wrong below it is a plain OSError, for who knows the
-key.
+An error of the root itself is raised as an error of `recordings.errors`. An error below the root is raised as a plain
+OSError: only the caller knows the key, and translates it.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from pathlib import Path
 from .drafts import FOLDER, FOLDER_MODE, enter, make, sync
 from .errors import translated
 
-# O_NONBLOCK: a FIFO that somebody put there must not hang us.
+# O_NONBLOCK: to open a FIFO that somebody made there must not block.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Tree:
     """Everything below `root`. Keeps nothing open; safe for threads.
 
-    A path is opened in one step, and then Linux is asked where that which is open really lies, so that a symbolic link
-    on the way shows. Only where this leaves a doubt is it opened part by part, which tells what is wrong. Each step
-    costs a thread its turn of the interpreter's lock, and a recording goes through this three times.
+    A path is opened by one system call. Then Linux is asked for the real path of the opened file: it differs when a
+    symbolic link lies on the way. Only when the answer differs or is missing, the path is opened part by part, which
+    shows what is wrong. The usual way is one system call because each call gives up the interpreter's lock, and one
+    recording opens three paths.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._lies: str | None = None  # where the root really lay when it was opened last
+        self._real_root: str | None = None  # the real path of the root when it was opened last
 
     def top(self, *, create: bool) -> int:
-        """The root, opened. It may itself be a symbolic link: its owner wrote it down."""
+        """The root, opened. The root itself may be a symbolic link: its owner configured it."""
         with translated(self.root, "", missing=not create):
             try:
                 top = os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
@@ -41,33 +42,33 @@ class Tree:
                     raise
                 _make_all(self.root)
                 top = os.open(self.root, FOLDER & ~os.O_NOFOLLOW)
-        where = _place(top)
-        self._lies = None if where is None else where.rstrip("/")
+        real_path = _real_path(top)
+        self._real_root = None if real_path is None else real_path.rstrip("/")
         return top
 
     def folder(self, path: str, *, create: bool) -> int:
-        """The folder at `path` below the root, opened; made, and synced, if wanted. An empty path is the root."""
+        """The folder at `path` below the root, opened. With `create` it is made and synced. No path means the root."""
         if not path:
             return self.top(create=create)
         try:
-            there, missing = self._straight(path, FOLDER), False
+            folder, missing = self._open_at_once(path, FOLDER), False
         except FileNotFoundError:
-            there, missing = None, True
-        if there is not None:
-            return there
-        above, _, name = path.rpartition("/")
-        parent = self.folder(above, create=create)
+            folder, missing = None, True
+        if folder is not None:
+            return folder
+        parent_path, _, name = path.rpartition("/")
+        parent = self.folder(parent_path, create=create)
         try:
             return make(parent, name) if missing and create else enter(parent, name, create=create)
         finally:
             os.close(parent)
 
     def file(self, key: str) -> tuple[int, int]:
-        """The regular file at `key` below the root, opened to be read, and its size in bytes."""
+        """The regular file at `key` below the root, opened for reading, and its size in bytes."""
         with suppress(FileNotFoundError):
-            there = self._straight(key, _FILE)
-            if there is not None:
-                return _regular(there)
+            fd = self._open_at_once(key, _FILE)
+            if fd is not None:
+                return _regular(fd)
         path, _, name = key.rpartition("/")
         folder = self.folder(path, create=False)
         try:
@@ -75,37 +76,40 @@ class Tree:
         finally:
             os.close(folder)
 
-    def _straight(self, path: str, flags: int) -> int | None:
-        """What lies at `path`, opened in one step; None where a doubt is left. FileNotFoundError: nothing does."""
-        if self._lies is None:
+    def _open_at_once(self, path: str, flags: int) -> int | None:
+        """The file or folder at `path`, opened by one call; None when a symbolic link may lie on the way.
+
+        Raises FileNotFoundError when nothing lies there.
+        """
+        if self._real_root is None:
             return None
         try:
-            there = os.open(f"{self.root}/{path}", flags)
+            fd = os.open(f"{self.root}/{path}", flags)
         except FileNotFoundError:
             raise
         except OSError:
             return None
-        if _place(there) == f"{self._lies}/{path}":
-            return there
-        os.close(there)
+        if _real_path(fd) == f"{self._real_root}/{path}":
+            return fd
+        os.close(fd)
         return None
 
 
 def open_file(folder: int, name: str) -> tuple[int, int]:
-    """A regular file in an open folder, opened to be read, and its size in bytes."""
+    """A regular file in an open folder, opened for reading, and its size in bytes."""
     return _regular(os.open(name, _FILE, dir_fd=folder))
 
 
 def _regular(fd: int) -> tuple[int, int]:
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode):
-        return fd, found.st_size
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode):
+        return fd, status.st_size
     os.close(fd)
     raise IsADirectoryError(errno.EISDIR, "not a regular file")
 
 
-def _place(fd: int) -> str | None:
-    """Where this lies, through no symbolic link; None on a system without /proc."""
+def _real_path(fd: int) -> str | None:
+    """The path of an open file or folder without symbolic links; None on a system without /proc."""
     try:
         return os.readlink(f"/proc/self/fd/{fd}")
     except OSError:
@@ -113,15 +117,15 @@ def _place(fd: int) -> str | None:
 
 
 def _make_all(path: Path) -> None:
-    """Make the folder and those above it, each one durable."""
+    """Make the folder and its missing parents; each is synced into its parent."""
     if path.is_dir():
         return
     if not path.parent.is_dir():
         _make_all(path.parent)
     with suppress(FileExistsError):
         path.mkdir(FOLDER_MODE)
-    above = os.open(path.parent, FOLDER & ~os.O_NOFOLLOW)
+    parent = os.open(path.parent, FOLDER & ~os.O_NOFOLLOW)
     try:
-        sync(above)
+        sync(parent)
     finally:
-        os.close(above)
+        os.close(parent)

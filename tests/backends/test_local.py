@@ -16,7 +16,7 @@ import pytest
 
 from backends.local import drafts
 from backends.local.drafts import Drafts, Way
-from backends.local.errors import MENDS
+from backends.local.errors import MEANINGS
 from backends.local.storage import LocalStorage
 from plugins.fakes import FakeSource, body, sha256_of
 from recordings.errors import (
@@ -196,7 +196,7 @@ def test_a_root_that_cannot_be_made_is_a_configuration_fault(tmp_path: Path) -> 
     ],
 )
 def test_what_the_system_refuses_is_sorted_by_who_can_mend_it(number: int, kind: type, blocked: bool) -> None:
-    found, mend = MENDS[number]
+    found, mend = MEANINGS[number]
     assert (found, found.blocked, found.retryable) == (kind, blocked, True)
     assert mend.endswith(".")
 
@@ -310,7 +310,7 @@ def test_check_sweeps_what_dead_writers_left_a_day_ago(root: Path, way: Way) -> 
 
 def test_what_a_death_in_mid_trial_or_mid_check_leaves_is_cleared_away(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
-    for name in (drafts.TRIAL, f"{drafts.CHECK}0"):
+    for name in (drafts.LINK_TEST, f"{drafts.CHECK_FILE}0"):
         (root / name).write_text("")
         os.utime(root / name, (0, 0))
     LocalStorage(root).check()
@@ -334,7 +334,7 @@ def test_the_lock_of_a_dead_writer_is_removed_and_the_next_try_goes_through(root
     put(store, FakeSource(1), "a")
     where = root.stat()
     (root / drafts.INCOMING / f"{where.st_dev:x}-{where.st_ino:x}-b.lock").write_text("")
-    with pytest.raises(StorageUnavailable, match="lock that a dead writer left"):
+    with pytest.raises(StorageUnavailable, match="lock of a dead writer was removed"):
         put(store, FakeSource(1), "b")
     assert sum(pauses) == pytest.approx(1, abs=0.05)
     assert put(store, FakeSource(1), "b").created
