@@ -6,13 +6,10 @@ or opened before a command needs it, so that a command works where another setti
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
+from functools import cached_property
 
 import click
 from flask import Flask
@@ -31,15 +28,18 @@ from recordings.archive.hosts import HostRule
 from recordings.archive.limits import StorageLimits
 from recordings.archive.replicate import Replicator
 from recordings.archive.retrieval import Retrieval
+from recordings.archive.sidecar import SidecarWriter
 from recordings.care.repair import Repair
 from recordings.catalogue.database import Database
 from recordings.catalogue.inbox import Inbox, Replayed
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.leases import Leases
 from recordings.catalogue.missing import MissingCalls
+from recordings.catalogue.schedule import Schedule
 from recordings.engine.engine import Engine
 from recordings.engine.periodic import PeriodicTask, PeriodicTasks
-from recordings.engine.queues import make_queue
+from recordings.engine.supervisor import Supervisor
+from recordings.engine.wake import Bell
 from recordings.errors import StorageConfigurationError
 from recordings.keys import KeyTemplate
 from recordings.storage import StorageBackend
@@ -89,9 +89,19 @@ class Wiring:
 
     @cached_property
     def intake(self) -> Intake:
-        # Until then the sweep leaves a new copy to the queue's own message.
-        grace = min(30.0, self.settings.lease_seconds / 2)
-        return Intake(self.database, self.settings.storage_url, grace=grace)
+        return Intake(self.database, self.settings.storage_url, announce=self.bell.ring)
+
+    @cached_property
+    def bell(self) -> Bell:
+        return Bell()
+
+    @cached_property
+    def supervisor(self) -> Supervisor:
+        return Supervisor()
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        return Schedule(self.database)
 
     @cached_property
     def leases(self) -> Leases:
@@ -99,7 +109,7 @@ class Wiring:
 
     @cached_property
     def heartbeat(self) -> Heartbeat:
-        return Heartbeat(self.leases)
+        return Heartbeat(self.leases, self.supervisor.start)
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -155,24 +165,34 @@ class Wiring:
             hooks=self.plugins,
             policy=self.policy,
             replicator=self.replicator,
-            lanes=StorageLimits(self.settings.storage_url, self.settings.worker_threads),
-            version=environment.VERSION,
+            limits=self.limits,
+            sidecars=self.sidecars,
         )
 
     @cached_property
     def replicator(self) -> Replicator:
-        return Replicator(self.storages, self.storage, environment.VERSION)
+        return Replicator(self.storages, self.storage, self.sidecars)
+
+    @cached_property
+    def limits(self) -> StorageLimits:
+        return StorageLimits(self.settings.storage_url, self.settings.worker_threads)
+
+    @cached_property
+    def sidecars(self) -> SidecarWriter:
+        return SidecarWriter(environment.VERSION)
 
     @cached_property
     def engine(self) -> Engine:
         return Engine(
-            partial(make_queue, self.queue_url),
             self.retrieval.archive,
             self.leases,
+            self.schedule,
             self.heartbeat,
-            self.policy,
+            self.tasks,
+            self.supervisor,
+            self.bell,
             threads=self.settings.worker_threads,
-            upkeep=self.upkeep,
+            full=self.limits.full,
         )
 
     @cached_property
@@ -187,16 +207,27 @@ class Wiring:
 
     @cached_property
     def repair(self) -> Repair:
-        return Repair(self.retrieval, self.replicator)
+        return Repair(
+            storages=self.storages,
+            leases=self.leases,
+            schedule=self.schedule,
+            policy=self.policy,
+            replicator=self.replicator,
+            carry_out=self.retrieval.carry_out,
+        )
 
     @cached_property
-    def upkeep(self) -> PeriodicTasks:
+    def tasks(self) -> PeriodicTasks:
         return PeriodicTasks(
             [
+                PeriodicTask("The back-off of copies that kill their worker", 5, self._back_off_dead),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
             ]
         )
+
+    def _back_off_dead(self) -> int:
+        return self.schedule.back_off_dead(self.policy.backoff)
 
     def replay(self, delivery_id: int) -> Replayed:
         """Take a delivery that is kept in once more, judged by the settings of now."""
@@ -206,18 +237,10 @@ class Wiring:
     def application_id(self) -> str:
         return self.settings.vonage_application_id
 
-    @property
-    def queue_url(self) -> str:
-        """Where none is set, the queue lies beside the catalogue: a file of its own, or the same Postgres."""
-        catalogue = self.settings.database_url
-        beside = f"{catalogue.removesuffix('.db')}-queue.db" if self.database.sqlite else catalogue
-        return self.settings.queue_url or beside
-
     @cached_property
     def door(self) -> Door:
         return Door(
             intake=self.intake,
-            dispatch=self.engine.announce,
             verifier=self._verifier(),
             flows=self._flows(),
             application_id=self.settings.vonage_application_id,
@@ -251,24 +274,23 @@ class Wiring:
         """Close what a command opened; whatever is used again opens anew."""
         if "database" in self.__dict__:
             self.database.close()
-        if "engine" in self.__dict__:
-            self.engine.release()
 
     # --- Life of a web process; called by gunicorn.conf.py ------------------------------------------------------------
 
     def start_embedded_worker(self) -> None:
         """Archive in this process too, if no other web process of this machine does."""
         if self.settings.embedded_worker:
-            name = hashlib.sha256(self.settings.database_url.encode()).hexdigest()[:16]
-            self.engine.start_embedded(Path(tempfile.gettempdir()) / f"tapekeeper-{name}.lock")
+            self.engine.start_embedded(self.database.worker_lock)
 
     def stop(self) -> None:
         """Finish or give back what runs, write down the last calls, close what is open."""
         # gunicorn has waited 2 s for idle connections by now, and kills 25 s after the SIGTERM.
-        self.engine.stop(timeout=18)
+        self.engine.stop()
         self.door.notes.close()
         self.door.refused.close()
         for storage in self.storages.values():
             storage.close()
+        self.replicator.close()
+        self.fetcher.close()
         self.database.close()
         logging.getLogger(__name__).info("Stopped; nothing that was acknowledged is lost.")

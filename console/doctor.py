@@ -40,7 +40,7 @@ _CHECKS = (
     _Check("plugins", doctor_parts.plugins, ("PLUGINS_DIR",)),
     _Check("template", doctor_settings.template),
     _Check("database", doctor_parts.database, ("DATABASE_URL",), "Check DATABASE_URL, and that the database is up."),
-    _Check("queue", doctor_parts.queue, ("DATABASE_URL", "QUEUE_URL"), "Check QUEUE_URL, and that its server is up."),
+    _Check("work", doctor_parts.work, ("DATABASE_URL",), "Check DATABASE_URL, and that the database is up."),
     _Check("public url", doctor_parts.public_url, ("PUBLIC_URL",)),
     _Check("storage", doctor_parts.storages, ("STORAGE_URL",)),
 )
@@ -84,7 +84,7 @@ def _guarded(check: _Check, parts: Services) -> Iterator[Finding]:
         yield doctor_settings.settings_error(check.part, problem)
     except TapekeeperError as problem:
         yield error(check.part, str(problem), check.mend)
-    except Exception as problem:  # a driver's own, such as a queue's that is away
+    except Exception as problem:  # a driver's own, such as a database's that is away
         yield error(check.part, f"{type(problem).__name__}: {problem}", check.mend)
 
 

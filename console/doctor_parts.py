@@ -1,4 +1,4 @@
-"""What `flask doctor` learns by using things: database, queue, plugins, the public address, the clock, each storage.
+"""What `flask doctor` learns by using things: database, plugins, the public address, the clock, each storage.
 
 Each check uses the part as production does, and leaves nothing behind.
 """
@@ -19,7 +19,6 @@ from sqlalchemy import Connection, false, func, select, text, update
 from recordings.archive import integrity
 from recordings.archive.sources import BytesSource
 from recordings.catalogue.tables import HEAD, copies
-from recordings.engine.queues import make_queue
 from recordings.storage import StorageBackend
 
 from .doctor_settings import without_password
@@ -66,21 +65,17 @@ def _its_clock(connection: Connection) -> Iterator[Finding]:
     yield from _skew("the database's", connection.execute(select(func.now())).scalar_one())
 
 
-def queue(parts: Services) -> Iterator[Finding]:
-    """It can be reached, and what is due gets done."""
-    messages = make_queue(parts.queue_url)
-    hints = messages.pending_count()
-    messages.storage.close()
-    yield ok("queue", f"{without_password(parts.queue_url)} answers; messages in it: {hints}.")
-    count, seconds = parts.leases.overdue()
+def work(parts: Services) -> Iterator[Finding]:
+    """What is due gets done."""
+    count, seconds = parts.schedule.overdue()
     if seconds > _OVERDUE_SECONDS:
         yield warning(
-            "queue",
+            "work",
             f"Copies that could be archived now: {count}; the oldest has been waiting for {_span(seconds)}.",
             "Start a worker: flask worker, or the app itself with EMBEDDED_WORKER=true. If one runs, read its log.",
         )
     else:
-        yield ok("queue", f"Copies that are due: {count}" + (f", the oldest for {_span(seconds)}." if count else "."))
+        yield ok("work", f"Copies that are due: {count}" + (f", the oldest for {_span(seconds)}." if count else "."))
 
 
 def _span(seconds: float) -> str:

@@ -55,7 +55,7 @@ class _Catalogue(Collector):
     def collect(self) -> Iterator[Metric]:
         services = self._services
         found = stats.count(services.database)
-        overdue, oldest = services.leases.overdue()
+        overdue, oldest = services.schedule.overdue()
         missing = services.missing.count(since=datetime.now(UTC) - _KEPT)
         yield self._copies(found)
         yield GaugeMetricFamily("tapekeeper_recordings", "Recordings that were announced.", found.recordings)

@@ -61,8 +61,7 @@ def retry(recording_uuid: str, as_json: bool) -> None:
     """
     with services() as parts:
         _found(parts, recording_uuid)
-        due = parts.leases.retry(recording_uuid)
-        _dispatch(parts, due)
+        due = parts.schedule.retry(recording_uuid)
     if as_json:
         click.echo(json.dumps({"recording_uuid": recording_uuid, "copies_due": len(due)}))
     elif due:
@@ -108,14 +107,6 @@ def _copy(copy: Copy) -> dict[str, Any]:
         "stored_at": _plain(copy.stored_at),
         "next_attempt_at": _plain(copy.next_attempt_at),
     }
-
-
-def _dispatch(parts: Services, copy_ids: list[int]) -> None:
-    try:
-        for copy_id in copy_ids:
-            parts.engine.dispatch(copy_id)
-    except Exception as error:  # whatever the queue's driver, or a missing setting of the worker's, raises
-        click.echo(f"The queue was not told ({error}); a worker's sweep finds it within 15 s.", err=True)
 
 
 def _found(parts: Services, recording_uuid: str) -> list[Recording]:

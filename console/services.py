@@ -22,6 +22,7 @@ from recordings.catalogue.inbox import Inbox, Replayed
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.leases import Leases
 from recordings.catalogue.missing import MissingCalls
+from recordings.catalogue.schedule import Schedule
 from recordings.engine.engine import Engine
 from recordings.errors import CatalogueUnavailable, TapekeeperError
 from recordings.storage import StorageBackend
@@ -38,7 +39,7 @@ class Services(Protocol):
     @property
     def database(self) -> Database: ...
     @property
-    def queue_url(self) -> str: ...
+    def schedule(self) -> Schedule: ...
     @property
     def leases(self) -> Leases: ...
     @property
