@@ -35,8 +35,6 @@ _READ_SECONDS = 30.0  # for one view of the database, where no request waits for
 
 CHANNEL = "tapekeeper"  # of NOTIFY: copies are due; see `changes`
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
-# For this transaction alone, in a way that a pooler bears: PgBouncer refuses them as parameters of the connection.
-_LIMITS = text("SELECT set_config('statement_timeout', :statement, true), set_config('lock_timeout', :lock, true)")
 _BUSY = "The database was busy until the time for this request was over."
 
 
@@ -95,7 +93,7 @@ class Database:
             else:
                 # In Postgres' own default each statement sees what was committed before it; on SQLite the whole
                 # transaction sees one state. https://www.postgresql.org/docs/current/transaction-iso.html
-                with self._place(deadline), self._on_postgres(deadline, "REPEATABLE READ") as connection:
+                with self._place(deadline), self._on_postgres(deadline, reading=True) as connection:
                     yield connection
 
     def tell_others(self, connection: Connection) -> None:
@@ -143,7 +141,7 @@ class Database:
             self._places.release()
 
     def _writer(self, deadline: Deadline) -> AbstractContextManager[Connection]:
-        return self._on_sqlite(deadline) if self.sqlite else self._on_postgres(deadline, commit=True)
+        return self._on_sqlite(deadline) if self.sqlite else self._on_postgres(deadline)
 
     @contextmanager
     def _on_sqlite(self, deadline: Deadline) -> Iterator[Connection]:
@@ -177,25 +175,28 @@ class Database:
             connection.close()
 
     @contextmanager
-    def _on_postgres(
-        self, deadline: Deadline, isolation: str = "READ COMMITTED", *, commit: bool = False
-    ) -> Iterator[Connection]:
+    def _on_postgres(self, deadline: Deadline, *, reading: bool = False) -> Iterator[Connection]:
         """A transaction whose statements end by the deadline: by the server's word, or else by the watchdog."""
-        with self._begun(deadline, isolation) as connection, self._watched(connection, deadline):
+        with self._begun(deadline, reading) as connection, self._watched(connection, deadline):
             yield connection
-            if commit:
+            if not reading:
                 connection.commit()
 
-    def _begun(self, deadline: Deadline, isolation: str) -> Connection:
+    def _begun(self, deadline: Deadline, reading: bool) -> Connection:
         """A connection whose transaction has its limits. One from the pool may be dead: then another is taken."""
         assert self._postgres is not None  # noqa: S101 - the caller has asked
         while True:
-            connection = self._postgres.connect(deadline).execution_options(isolation_level=isolation)
+            connection = self._postgres.connect(deadline)
+            if reading:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
             milliseconds = max(1, int(1000 * deadline.left()))
-            limits = {"statement": milliseconds, "lock": min(milliseconds, int(1000 * self._lock_seconds))}
+            lock = min(milliseconds, int(1000 * self._lock_seconds))
             try:
                 with self._watched(connection, deadline):
-                    connection.execute(_LIMITS, {name: str(value) for name, value in limits.items()})
+                    # For this transaction alone: PgBouncer refuses them as parameters of the connection.
+                    connection.exec_driver_sql(
+                        f"SET LOCAL statement_timeout={milliseconds}; SET LOCAL lock_timeout={lock}"
+                    )
                 return connection
             except DBAPIError as error:
                 connection.close()
