@@ -92,6 +92,10 @@ class Fetcher:
             except (HTTPError, OSError, ValueError, RecursionError) as error:  # what is longer is cut, so no JSON
                 raise SourceUnavailable(f"{_host(url)} sent no JSON document: {_short(error)}") from error
 
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._session.close()
+
     def _get(self, url: str) -> requests.Response:
         if not self._rule.allows(url):
             raise SourceDenied(
