@@ -1,13 +1,15 @@
 """Every environment variable in one table: name, type, default, secret or not, help. Parsed once, then frozen.
 
-Only `wsgi.py` and the command line read this module, and only this module reads `os.environ`. A wrong value raises
+Only `wsgi.py` and `commands/` read this module, and only this module reads `os.environ`. A wrong value raises
 `SettingsError`: one line that names the variable, what was read (secrets masked) and what to write.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -221,6 +223,12 @@ class Settings:
         _choice("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper), "INFO", "the least level that is logged"
     )
     backend_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def embedded_lock(self) -> Path:
+        """The file that the web process which archives locks: on one machine, only one does so for a catalogue."""
+        name = hashlib.sha256(self.database_url.encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"tapekeeper-{name}.lock"
 
 
 # Read by the backends themselves, out of the mapping that they are given.

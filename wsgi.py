@@ -1,54 +1,52 @@
-"""The fuse box: the only file that knows every room. It wires them together by the settings, and holds no logic.
+"""The fuse box: the only file that knows every room. It makes the parts by the settings, joins them, and closes them.
 
 `gunicorn "wsgi:create_app()"` serves; `flask` finds this file by itself and gets the same app, but with nothing checked
-or opened before a command needs it, so that a command works where another setting is still missing.
+or opened before a command needs it, so that a command works where another setting is still missing. For the same reason
+a room is imported where its part is made: a command waits only for what it uses.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from flask import Flask
 
-import console
+import commands
 import settings as environment
-import webhooks
-from console.logs import configure_logging
-from plugins.manager import Plugins, load_plugins
-from recordings.archive.credentials import ApplicationToken, load_private_key
-from recordings.archive.failures import RetryPolicy
-from recordings.archive.fetch import Fetcher
-from recordings.archive.heartbeat import Heartbeat
-from recordings.archive.hosts import HostRule
-from recordings.archive.limits import StorageLimits
-from recordings.archive.replicate import Replicator
-from recordings.archive.retrieval import Retrieval
-from recordings.care.repair import Repair
-from recordings.catalogue.database import Database
-from recordings.catalogue.inbox import Inbox, Replayed
-from recordings.catalogue.intake import Intake
-from recordings.catalogue.leases import Leases
-from recordings.catalogue.missing import MissingCalls
-from recordings.engine.engine import Engine
-from recordings.engine.periodic import PeriodicTask, PeriodicTasks
-from recordings.engine.queues import make_queue
+from logs import configure_logging
 from recordings.errors import StorageConfigurationError
-from recordings.keys import KeyTemplate
-from recordings.storage import StorageBackend
 from settings import Settings, SettingsError
-from webhooks.door import Door
-from webhooks.flows import FlowSettings
-from webhooks.replay import Interpreter
-from webhooks.signature import Verifier
+
+if TYPE_CHECKING:
+    from plugins.manager import Plugins
+    from recordings.archive.credentials import ApplicationToken
+    from recordings.archive.failures import RetryPolicy
+    from recordings.archive.fetch import Fetcher
+    from recordings.archive.heartbeat import Heartbeat
+    from recordings.archive.replicate import Replicator
+    from recordings.archive.retrieval import Retrieval
+    from recordings.care.repair import Repair
+    from recordings.catalogue.database import Database
+    from recordings.catalogue.inbox import Inbox, Replayed
+    from recordings.catalogue.intake import Intake
+    from recordings.catalogue.leases import Leases
+    from recordings.catalogue.missing import MissingCalls
+    from recordings.engine.engine import Engine
+    from recordings.engine.periodic import PeriodicTasks
+    from recordings.keys import KeyTemplate
+    from recordings.storage import StorageBackend
+    from webhooks.door import Door
+    from webhooks.flows import FlowSettings
+    from webhooks.signature import Verifier
 
 BUILTINS = ("backends.local", "backends.gcs", "backends.azure")
+
+log = logging.getLogger(__name__)
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -56,58 +54,69 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     For a command, what is wrong waits in `Wiring.problems`: `flask doctor` lists it, any other one stops at it.
     """
+    context = click.get_current_context(silent=True)
+    serving = context is None or context.info_name == "run"
     chosen, problems = environment.survey(environ)
-    if problems and _serving():
+    if problems and serving:
         raise problems[0]
     wiring = Wiring(chosen, tuple(problems))
-    configure_logging(wiring.settings.log_level, wiring.settings.log_format)
+    configure_logging(chosen.log_level, chosen.log_format)
     app = Flask("tapekeeper", static_folder=None)
+    app.cli = commands.cli
     app.extensions["tapekeeper"] = wiring
-    console.register(app, wiring)
-    if _serving():
-        environment.require_serving(wiring.settings)
-        app.register_blueprint(webhooks.create_blueprint(wiring.door))
-        wiring.engine  # noqa: B018 - made now, so that a wrong key, storage or plugin stops the start
+    if context is None or context.parent is not None:  # `flask run`, `flask routes`; for our commands it is the root
+        wiring.register_console(app)
+    if serving:
+        environment.require_serving(chosen)
+        wiring.register_webhooks(app)
+    if serving and context is not None:
+        context.call_on_close(wiring.close)
     return app
-
-
-def _serving() -> bool:
-    """Not for a `flask` command, `flask run` excepted."""
-    context = click.get_current_context(silent=True)
-    return context is None or context.info_name == "run"
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """Every part, made once, at its first use, out of the settings."""
+    """Every part, made at its first use, out of the settings; `close` ends them all."""
 
     settings: Settings
     problems: tuple[SettingsError, ...] = ()
 
     @cached_property
     def database(self) -> Database:
+        from recordings.catalogue.database import Database
+
         return Database(self.settings.database_url)
 
     @cached_property
     def intake(self) -> Intake:
+        from recordings.catalogue.intake import Intake
+
         # Until then the sweep leaves a new copy to the queue's own message.
         grace = min(30.0, self.settings.lease_seconds / 2)
         return Intake(self.database, self.settings.storage_url, grace=grace)
 
     @cached_property
     def leases(self) -> Leases:
+        from recordings.catalogue.leases import Leases
+
         return Leases(self.database, lease=self.settings.lease_seconds)
 
     @cached_property
     def heartbeat(self) -> Heartbeat:
+        from recordings.archive.heartbeat import Heartbeat
+
         return Heartbeat(self.leases)
 
     @cached_property
     def policy(self) -> RetryPolicy:
+        from recordings.archive.failures import RetryPolicy
+
         return RetryPolicy(first=self.settings.retry_first_seconds, most=self.settings.retry_max_seconds)
 
     @cached_property
     def plugins(self) -> Plugins:
+        from plugins.manager import load_plugins
+
         return load_plugins(BUILTINS, plugins_dir=self.settings.plugins_dir, disabled=self.settings.plugins_disabled)
 
     @cached_property
@@ -116,7 +125,7 @@ class Wiring:
         return {url: self.storage(url) for url in self.settings.storage_url}
 
     def storage(self, url: str) -> StorageBackend:
-        """The backend for any storage URL."""
+        """A new backend for any storage URL. The caller closes it."""
         try:
             return self.plugins.backend(url, self.settings.backend_env)
         except StorageConfigurationError as error:
@@ -124,6 +133,8 @@ class Wiring:
 
     @cached_property
     def token(self) -> ApplicationToken:
+        from recordings.archive.credentials import ApplicationToken, load_private_key
+
         try:
             key = load_private_key(self.settings.vonage_private_key)
         except ValueError as error:
@@ -132,6 +143,9 @@ class Wiring:
 
     @cached_property
     def fetcher(self) -> Fetcher:
+        from recordings.archive.fetch import Fetcher
+        from recordings.archive.hosts import HostRule
+
         try:
             rule = HostRule.parse(self.settings.recording_hosts)
         except ValueError as error:
@@ -140,6 +154,8 @@ class Wiring:
 
     @cached_property
     def template(self) -> KeyTemplate:
+        from recordings.keys import KeyTemplate
+
         try:
             return KeyTemplate(self.settings.storage_key_template)
         except StorageConfigurationError as error:
@@ -147,6 +163,9 @@ class Wiring:
 
     @cached_property
     def retrieval(self) -> Retrieval:
+        from recordings.archive.limits import StorageLimits
+        from recordings.archive.retrieval import Retrieval
+
         return Retrieval(
             leases=self.leases,
             heartbeat=self.heartbeat,
@@ -162,10 +181,15 @@ class Wiring:
 
     @cached_property
     def replicator(self) -> Replicator:
+        from recordings.archive.replicate import Replicator
+
         return Replicator(self.storages, self.storage, environment.VERSION)
 
     @cached_property
     def engine(self) -> Engine:
+        from recordings.engine.engine import Engine
+        from recordings.engine.queues import make_queue
+
         return Engine(
             partial(make_queue, self.queue_url),
             self.retrieval.archive,
@@ -178,20 +202,28 @@ class Wiring:
 
     @cached_property
     def missing(self) -> MissingCalls:
+        from recordings.catalogue.missing import MissingCalls
+
         return MissingCalls(
             self.database, grace=self.settings.missing_grace_seconds, tell=self.plugins.recording_missing
         )
 
     @cached_property
     def inbox(self) -> Inbox:
+        from recordings.catalogue.inbox import Inbox
+
         return Inbox(self.database, self.intake, retention_days=self.settings.delivery_retention_days)
 
     @cached_property
     def repair(self) -> Repair:
+        from recordings.care.repair import Repair
+
         return Repair(self.retrieval, self.replicator)
 
     @cached_property
     def upkeep(self) -> PeriodicTasks:
+        from recordings.engine.periodic import PeriodicTask, PeriodicTasks
+
         return PeriodicTasks(
             [
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
@@ -200,12 +232,11 @@ class Wiring:
         )
 
     def replay(self, delivery_id: int) -> Replayed:
-        """Take a delivery that is kept in once more, judged by the settings of now."""
-        return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), self.application_id))
+        """Take a stored delivery in once more, judged by the settings of today."""
+        from webhooks.replay import Interpreter
 
-    @property
-    def application_id(self) -> str:
-        return self.settings.vonage_application_id
+        application_id = self.settings.vonage_application_id
+        return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), application_id))
 
     @property
     def queue_url(self) -> str:
@@ -216,6 +247,8 @@ class Wiring:
 
     @cached_property
     def door(self) -> Door:
+        from webhooks.door import Door
+
         return Door(
             intake=self.intake,
             dispatch=self.engine.announce,
@@ -227,6 +260,8 @@ class Wiring:
         )
 
     def _verifier(self) -> Verifier:
+        from webhooks.signature import Verifier
+
         chosen = self.settings
         try:
             return Verifier(
@@ -236,6 +271,8 @@ class Wiring:
             raise SettingsError("VONAGE_SIGNATURE_SECRET", "***", str(error)) from None
 
     def _flows(self) -> FlowSettings:
+        from webhooks.flows import FlowSettings
+
         return FlowSettings(
             public_url=self.settings.public_url,
             default_flow=self.settings.call_flow,
@@ -248,28 +285,63 @@ class Wiring:
             hold_music_url=self.settings.hold_music_url,
         )
 
-    def release(self) -> None:
-        """Close what a command opened; whatever is used again opens anew."""
-        if "database" in self.__dict__:
-            self.database.close()
-        if "engine" in self.__dict__:
-            self.engine.release()
+    # --- The doors that serve -----------------------------------------------------------------------------------------
 
-    # --- Life of a web process; called by gunicorn.conf.py ------------------------------------------------------------
+    def register_console(self, app: Flask) -> None:
+        """Add the routes for browsers, programs and monitors."""
+        import console
+
+        chosen = self.settings
+        console.register(
+            app,
+            self,
+            version=environment.VERSION,
+            api_tokens=chosen.api_tokens,
+            metrics_public=chosen.metrics_public,
+        )
+
+    def register_webhooks(self, app: Flask) -> None:
+        """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
+        import webhooks
+
+        app.register_blueprint(webhooks.create_blueprint(self.door))
 
     def start_embedded_worker(self) -> None:
         """Archive in this process too, if no other web process of this machine does."""
         if self.settings.embedded_worker:
-            name = hashlib.sha256(self.settings.database_url.encode()).hexdigest()[:16]
-            self.engine.start_embedded(Path(tempfile.gettempdir()) / f"tapekeeper-{name}.lock")
+            self.engine.start_embedded(self.settings.embedded_lock)
 
-    def stop(self) -> None:
-        """Finish or give back what runs, write down the last calls, close what is open."""
-        # gunicorn has waited 2 s for idle connections by now, and kills 25 s after the SIGTERM.
-        self.engine.stop(timeout=18)
-        self.door.notes.close()
-        self.door.refused.close()
-        for storage in self.storages.values():
-            storage.close()
-        self.database.close()
-        logging.getLogger(__name__).info("Stopped; nothing that was acknowledged is lost.")
+    # --- The end ------------------------------------------------------------------------------------------------------
+
+    def close(self, timeout: float = 20) -> None:
+        """Finish or give back the copies in work, within `timeout` seconds; write what waits; close what is open.
+
+        Every way out of a process comes through here. A part that fails to close is logged, and the rest is closed all
+        the same. May be repeated: a closed part is forgotten, and made anew if it is used once more.
+        """
+        for name, close in list(self._closings(timeout)):
+            try:
+                close()
+            except Exception:
+                log.exception("%s could not be closed; everything else is closed all the same.", name)
+        for name in self.__dict__.keys() - {"settings", "problems"}:
+            del self.__dict__[name]
+
+    def _closings(self, timeout: float) -> Iterator[tuple[str, Callable[[], object]]]:
+        """What is open, in the order in which it can be closed: workers first, the database last."""
+        made = self.__dict__
+        if "engine" in made:
+            yield "The engine", partial(self.engine.stop, timeout)
+        if "heartbeat" in made:
+            yield "The heartbeat", self.heartbeat.release_all
+        if "door" in made:
+            yield "The notes of calls", self.door.notes.close
+            yield "The notes of refused deliveries", self.door.refused.close
+        for url, backend in made.get("storages", {}).items():
+            yield url, backend.close
+        if "replicator" in made:
+            yield "A former storage", self.replicator.close
+        if "fetcher" in made:
+            yield "The connections to Vonage", self.fetcher.close
+        if "database" in made:
+            yield "The database", self.database.close

@@ -1,83 +1,30 @@
-"""What the console needs from the wiring, and how a command reaches it."""
+"""How a command gets the parts that it uses, and how it ends: errors become one line, and everything is closed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, cast
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-from flask import current_app
+from flask.cli import ScriptInfo
 
-from plugins.manager import Plugins
-from recordings.archive.credentials import ApplicationToken
-from recordings.archive.failures import RetryPolicy
-from recordings.archive.fetch import Fetcher
-from recordings.archive.heartbeat import Heartbeat
-from recordings.archive.replicate import Replicator
-from recordings.archive.retrieval import Retrieval
-from recordings.care.repair import Repair
-from recordings.catalogue.database import Database
-from recordings.catalogue.inbox import Inbox, Replayed
-from recordings.catalogue.intake import Intake
-from recordings.catalogue.leases import Leases
-from recordings.catalogue.missing import MissingCalls
-from recordings.engine.engine import Engine
 from recordings.errors import CatalogueUnavailable, TapekeeperError
-from recordings.storage import StorageBackend
-from settings import Settings, SettingsError
+from settings import SettingsError
 
-
-class Services(Protocol):
-    """The parts, each made at its first use; making one raises `SettingsError` when its settings are wrong."""
-
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def problems(self) -> Sequence[SettingsError]: ...
-    @property
-    def database(self) -> Database: ...
-    @property
-    def queue_url(self) -> str: ...
-    @property
-    def leases(self) -> Leases: ...
-    @property
-    def plugins(self) -> Plugins: ...
-    @property
-    def storages(self) -> Mapping[str, StorageBackend]: ...
-    @property
-    def token(self) -> ApplicationToken: ...
-    @property
-    def retrieval(self) -> Retrieval: ...
-    @property
-    def replicator(self) -> Replicator: ...
-    @property
-    def heartbeat(self) -> Heartbeat: ...
-    @property
-    def policy(self) -> RetryPolicy: ...
-    @property
-    def engine(self) -> Engine: ...
-    @property
-    def fetcher(self) -> Fetcher: ...
-    @property
-    def intake(self) -> Intake: ...
-    @property
-    def missing(self) -> MissingCalls: ...
-    @property
-    def inbox(self) -> Inbox: ...
-    @property
-    def repair(self) -> Repair: ...
-    def replay(self, delivery_id: int) -> Replayed: ...
-    def release(self) -> None: ...
+Words = ParamSpec("Words")
+Result = TypeVar("Result")
 
 
 @contextmanager
-def services(*, tolerant: bool = False) -> Iterator[Services]:
-    """The parts, for a command: what goes wrong with them becomes one line on stderr and exit code 1.
+def opened(*, tolerant: bool = False) -> Iterator[Any]:
+    """The parts of the program, each made at its first use, and all closed at the end.
 
-    A wrong setting ends the command before it begins, unless it is `tolerant`.
+    A `SettingsError`, a `TapekeeperError` or a database that cannot be used becomes one line on stderr and exit code 1.
+    A wrong setting ends the command before it begins, unless the command is `tolerant`.
     """
-    parts = cast(Services, current_app.extensions["tapekeeper"])
+    parts = click.get_current_context().ensure_object(ScriptInfo).load_app().extensions["tapekeeper"]
     try:
         if parts.problems and not tolerant:
             raise parts.problems[0]
@@ -87,4 +34,15 @@ def services(*, tolerant: bool = False) -> Iterator[Services]:
     except (SettingsError, TapekeeperError) as error:
         raise click.ClickException(str(error)) from error
     finally:
-        parts.release()
+        parts.close()
+
+
+def with_parts(command: Callable[Concatenate[Any, Words], Result]) -> Callable[Words, Result]:
+    """Give a command the parts as its first argument, which is annotated with a protocol of those that it uses."""
+
+    @wraps(command)
+    def run(*args: Words.args, **options: Words.kwargs) -> Result:
+        with opened() as parts:
+            return command(parts, *args, **options)
+
+    return run

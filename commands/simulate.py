@@ -1,46 +1,61 @@
-"""`flask simulate call FLOW`: a pretend Vonage calls the running app, and one sees what becomes of the recording."""
+"""`flask simulate call FLOW`: a pretend Vonage calls the running app, and shows what becomes of the recording."""
 
 from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING, Protocol
 
 import click
-from flask.cli import AppGroup
 
-import simulator
-from recordings.archive.hosts import HostRule
-from recordings.catalogue import listing
-from recordings.model import Recording, State
+from settings import FLOWS
 
-from .services import Services, services
+from .parts import with_parts
 
-_ENDED = (State.STORED, State.FAILED, State.BLOCKED, State.EMPTY)
+if TYPE_CHECKING:
+    from recordings.archive.credentials import ApplicationToken
+    from recordings.catalogue.database import Database
+    from recordings.model import Recording
+    from settings import Settings
+    from simulator import MadeRecording, PretendVonage
 
-simulate = AppGroup("simulate", help="Try the running app without Vonage.")
+
+class Parts(Protocol):
+    """What this command uses."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def token(self) -> ApplicationToken: ...
 
 
-@simulate.command()
-@click.argument("flow", type=click.Choice(simulator.FLOWS))
+command = click.Group("simulate", help="Try the running app without Vonage.")
+
+
+@command.command(short_help="Place a call, as Vonage would.")
+@click.argument("flow", type=click.Choice(FLOWS))
 @click.option("--url", help="The running app, such as http://127.0.0.1:8000. Default: PUBLIC_URL.")
 @click.option("--port", default=4010, show_default=True, help="Where the pretend Vonage serves the audio.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the archive.")
-def call(flow: str, url: str | None, port: int, timeout: float) -> None:
+@with_parts
+def call(parts: Parts, flow: str, url: str | None, port: int, timeout: float) -> None:
     """Place one call, as Vonage would, and wait until its recording is archived.
 
     The app must be running with the same settings as this command, and RECORDING_HOSTS must hold the pretend Vonage's
     address (http://127.0.0.1:4010). Exit code 1 when the recording was not stored.
     """
-    with services() as parts:
-        base = (url or parts.settings.public_url).rstrip("/")
-        if not base:
-            raise click.UsageError("Say where the app runs: --url http://127.0.0.1:8000, or set PUBLIC_URL.")
-        _must_be_trusted(parts, f"http://127.0.0.1:{port}")
-        stored = _place(parts, base, flow, port, timeout)
-    sys.exit(0 if stored else 1)
+    base = (url or parts.settings.public_url).rstrip("/")
+    if not base:
+        raise click.UsageError("Say where the app runs: --url http://127.0.0.1:8000, or set PUBLIC_URL.")
+    _must_be_trusted(parts, f"http://127.0.0.1:{port}")
+    sys.exit(0 if _place(parts, base, flow, port, timeout) else 1)
 
 
-def _must_be_trusted(parts: Services, origin: str) -> None:
+def _must_be_trusted(parts: Parts, origin: str) -> None:
+    from recordings.archive.hosts import HostRule
+
     if not HostRule.parse(parts.settings.recording_hosts).allows(origin):
         raise click.ClickException(
             f"RECORDING_HOSTS does not hold {origin}, so the app would not fetch from there. For a trial, start both "
@@ -48,16 +63,9 @@ def _must_be_trusted(parts: Services, origin: str) -> None:
         )
 
 
-def _place(parts: Services, base: str, flow: str, port: int, timeout: float) -> bool:
-    settings = parts.settings
-    secret = settings.vonage_signature_secret[0] if settings.vonage_signature_secret else "none"
-    try:
-        pretend = simulator.PretendVonage(settings.vonage_application_id, parts.token.public_pem(), secret, port=port)
-    except OSError as error:
-        raise click.ClickException(
-            f"Port {port} cannot be used: {error.strerror}. Choose another with --port."
-        ) from error
-    with pretend as vonage:
+def _place(parts: Parts, base: str, flow: str, port: int, timeout: float) -> bool:
+    """Place the call. True when something was recorded, and all of it was stored."""
+    with _pretend_vonage(parts, port) as vonage:
         click.echo(f"Calling {base}/webhooks/answer/{flow} …")
         result = vonage.call_flow(base, flow)
         for answer in result.answers:
@@ -66,20 +74,38 @@ def _place(parts: Services, base: str, flow: str, port: int, timeout: float) -> 
             click.echo(f"  Vonage would complain: {complaint}", err=True)
         if not result.recordings:
             click.echo("Nothing was recorded.", err=True)
-        told = [_follow(parts, made, timeout) for made in result.recordings]
-    return bool(told) and all(told)
+        stored = [_follow(parts, made, timeout) for made in result.recordings]
+    return bool(stored) and all(stored)
 
 
-def _follow(parts: Services, made: simulator.MadeRecording, timeout: float) -> bool:
+def _pretend_vonage(parts: Parts, port: int) -> PretendVonage:
+    from simulator import PretendVonage
+
+    settings = parts.settings
+    secret = settings.vonage_signature_secret[0] if settings.vonage_signature_secret else "none"
+    try:
+        return PretendVonage(settings.vonage_application_id, parts.token.public_pem(), secret, port=port)
+    except OSError as error:
+        raise click.ClickException(
+            f"Port {port} cannot be used: {error.strerror}. Choose another with --port."
+        ) from error
+
+
+def _follow(parts: Parts, made: MadeRecording, timeout: float) -> bool:
+    """Wait until the recording's way has ended. True when it is stored."""
+    from recordings.catalogue import listing
+    from recordings.model import State
+
     for reply in made.replies:
         click.echo(
             f"  recording {made.recording_uuid}, {made.size} bytes: event answered {reply.status or reply.error}"
         )
+    ended = (State.STORED, State.FAILED, State.BLOCKED, State.EMPTY)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        found = listing.find(parts.database, made.recording_uuid)
-        if found and found[0].state in _ENDED:
-            return _tell(found[0], made)
+        recordings = listing.find(parts.database, made.recording_uuid)
+        if recordings and recordings[0].state in ended:
+            return _report(recordings[0], made)
         time.sleep(0.2)
     click.echo(
         f"It was not archived within {timeout:.0f} s. See: flask recordings show {made.recording_uuid}", err=True
@@ -87,7 +113,10 @@ def _follow(parts: Services, made: simulator.MadeRecording, timeout: float) -> b
     return False
 
 
-def _tell(recording: Recording, made: simulator.MadeRecording) -> bool:
+def _report(recording: Recording, made: MadeRecording) -> bool:
+    """Print each copy. True when the recording is stored and each copy has the bytes that were served."""
+    from recordings.model import State
+
     for copy in recording.copies:
         same = "the same bytes" if copy.sha256 == made.sha256 else "OTHER BYTES than were served"
         text = f"{copy.key} in {copy.storage}, {same}" if copy.state is State.STORED else copy.error

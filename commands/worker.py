@@ -1,83 +1,52 @@
-"""Commands about the program itself: `flask migrate`, `flask worker`, `flask plugins`."""
+"""`flask worker`: archive recordings in a process of its own."""
 
 from __future__ import annotations
 
-import json
 import signal
-import sys
 import threading
-from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol
 
 import click
-from flask.cli import with_appcontext
-from tabulate import tabulate
 
-from .services import services
+from .parts import with_parts
 
+if TYPE_CHECKING:
+    from recordings.engine.engine import Engine
+    from settings import Settings
 
-@click.command()
-@with_appcontext
-def migrate() -> None:
-    """Bring the database's schema up to date.
-
-    Safe to run at any time and from several places at once; the app does it at its first use, too.
-    """
-    with services() as parts:
-        before, after = parts.database.migrate()
-    if before == after:
-        click.echo(f"The database is up to date, at revision {after}.")
-    else:
-        click.echo(f"The database went from {before or 'nothing'} to revision {after}.")
+# Heroku kills a process 30 s after it asked it to stop: https://devcenter.heroku.com/articles/dynos#shutdown
+STOP_SECONDS = 20
 
 
-@click.command()
-@with_appcontext
-def worker() -> None:
-    """Archive recordings, in a process of its own, until SIGTERM or Ctrl-C.
+class Parts(Protocol):
+    """What this command uses."""
 
-    Copies in work get 20 seconds to finish; the rest go back, for another worker to take at once.
-    """
-    asked = threading.Event()
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def engine(self) -> Engine: ...
+    def close(self, timeout: float) -> None: ...
+
+
+HELP = f"""
+Archive recordings, in a process of its own, until SIGTERM or Ctrl-C.
+
+When the worker is asked to stop, copies in work may finish. After {STOP_SECONDS} seconds at most, the worker gives the
+unfinished ones back, for another worker to take at once.
+"""
+
+
+@click.command("worker", help=HELP, short_help="Archive recordings until it is told to stop.")
+@with_parts
+def command(parts: Parts) -> None:
+    """See HELP, which takes the seconds from the constant."""
+    stop_asked = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: asked.set())
-    with services() as parts:
-        parts.engine.start()
-        storages = ", ".join(parts.storages)
-        click.echo(f"Archiving into {storages} with {parts.settings.worker_threads} threads.", err=True)
-        while not asked.wait(3600):
-            pass
-        click.echo("Stopping: running copies get 20 s to finish.", err=True)
-        parts.engine.stop()
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@with_appcontext
-def plugins(as_json: bool) -> None:
-    """List the plugins: where each comes from, what it provides, and what is wrong with it.
-
-    Exit code 1 when a plugin is broken.
-    """
-    with services() as parts:
-        report = [asdict(plugin) for plugin in parts.plugins.report()]
-    if as_json:
-        for plugin in report:
-            click.echo(json.dumps(plugin))
-    else:
-        _show(report)
-    sys.exit(1 if any(plugin["state"] == "broken" for plugin in report) else 0)
-
-
-def _show(report: list[dict[str, object]]) -> None:
-    columns = ("name", "version", "origin", "hooks", "schemes", "state")
-    rows = [[_cell(plugin[column]) for column in columns] for plugin in report]
-    for row, plugin in zip(rows, report, strict=True):
-        row[2] = f"{plugin['origin']} {plugin['file_or_distribution']}".strip()
-    click.echo(tabulate(rows, headers=columns, disable_numparse=True))
-    for plugin in report:
-        if plugin["problem"]:
-            click.echo(f"\n{plugin['name']} ({plugin['file_or_distribution']}): {plugin['problem']}", err=True)
-
-
-def _cell(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "-")
+        signal.signal(name, lambda *_: stop_asked.set())
+    parts.engine.start()
+    storages = ", ".join(parts.settings.storage_url)
+    click.echo(f"Archiving into {storages} with {parts.settings.worker_threads} threads.", err=True)
+    while not stop_asked.wait(3600):
+        pass
+    click.echo(f"Stopping: within {STOP_SECONDS} s, copies in work finish or are given back.", err=True)
+    parts.close(STOP_SECONDS)

@@ -16,7 +16,7 @@ import pytest
 import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("webhooks", "recordings", "backends", "plugins", "console", "simulator")
+ROOMS = ("webhooks", "recordings", "backends", "plugins", "console", "commands", "simulator")
 README = (ROOT / "README.md").read_text()
 
 FILE_CEILING = 400

@@ -1,4 +1,8 @@
-"""`flask doctor`: what is wrong with this deployment, all of it, each with the mend."""
+"""`flask doctor`: everything that is wrong with this deployment, each with the mend.
+
+Here are the command, the list of the checks, and what is printed. The checks are in `settings` (by the settings alone)
+and in `parts` (by using the database, the storages, the network).
+"""
 
 from __future__ import annotations
 
@@ -7,68 +11,69 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
-from flask.cli import with_appcontext
 
+from commands.parts import opened
 from recordings.errors import TapekeeperError
 from settings import SettingsError
 
-from . import doctor_parts, doctor_settings
-from .findings import ERROR, OK, WARNING, Finding, error, warning
-from .services import Services, services
+from .findings import ERROR, OK, WARNING, DoctorFinding, error, settings_error, warning
 
 _COLOURS = {OK: "green", WARNING: "yellow", ERROR: "red"}
 
 
 class _Check(NamedTuple):
-    """`needs` are the variables without whose right values the check would look at the wrong thing."""
+    """`needs` are variables. While one of them is wrong, the check is left out: it would look at the wrong thing."""
 
     part: str
-    run: Callable[[Services], Iterator[Finding]]
+    run: Callable[[Any], Iterator[DoctorFinding]]
     needs: tuple[str, ...] = ()
     mend: str = "Mend it and run flask doctor again."
 
 
-_CHECKS = (
-    _Check("versions", doctor_settings.versions),
-    _Check("settings", doctor_settings.values),
-    _Check("key", doctor_settings.key),
-    _Check("hosts", doctor_settings.hosts, ("RECORDING_HOSTS",)),
-    _Check("flows", doctor_settings.flows, ("CALL_FLOW", "FORWARD_TO", "VONAGE_NUMBER", "MODERATORS")),
-    _Check("plugins", doctor_parts.plugins, ("PLUGINS_DIR",)),
-    _Check("template", doctor_settings.template),
-    _Check("database", doctor_parts.database, ("DATABASE_URL",), "Check DATABASE_URL, and that the database is up."),
-    _Check("queue", doctor_parts.queue, ("DATABASE_URL", "QUEUE_URL"), "Check QUEUE_URL, and that its server is up."),
-    _Check("public url", doctor_parts.public_url, ("PUBLIC_URL",)),
-    _Check("storage", doctor_parts.storages, ("STORAGE_URL",)),
-)
+def _checks() -> tuple[_Check, ...]:
+    from . import parts, settings
+
+    database = "Check DATABASE_URL, and that the database is up."
+    return (
+        _Check("versions", settings.versions),
+        _Check("settings", settings.values),
+        _Check("key", settings.key),
+        _Check("hosts", settings.hosts, ("RECORDING_HOSTS",)),
+        _Check("flows", settings.flows, ("CALL_FLOW", "FORWARD_TO", "VONAGE_NUMBER", "MODERATORS")),
+        _Check("plugins", parts.plugins, ("PLUGINS_DIR",)),
+        _Check("template", settings.template),
+        _Check("database", parts.database, ("DATABASE_URL",), database),
+        _Check("copies", parts.due_copies, ("DATABASE_URL",), database),
+        _Check("public url", parts.public_url, ("PUBLIC_URL",)),
+        _Check("storage", parts.storages, ("STORAGE_URL",)),
+    )
 
 
-@click.command()
+@click.command("doctor", short_help="Everything that is wrong, and how to mend it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: level, part, message, mend.")
-@with_appcontext
-def doctor(as_json: bool) -> None:
+def command(as_json: bool) -> None:
     """Look at everything that can be wrong with this deployment, and say how to mend it.
 
     Nothing stops it: after a wrong setting it goes on with the rest. It brings the database's schema up to date, as the
     app does, and stores and deletes one small object in each storage. Exit code 1 when there is an error, 0 when there
     are warnings at most.
     """
-    seen: Counter[str] = Counter()
-    with services(tolerant=True) as parts:
+    counts: Counter[str] = Counter()
+    with opened(tolerant=True) as parts:
         for finding in _findings(parts):
-            seen[finding.level] += 1
+            counts[finding.level] += 1
             _show(finding, as_json)
-    words = [f"{seen[level]} {level}{'' if seen[level] == 1 else 's'}" for level in (ERROR, WARNING)]
-    click.echo(f"{' and '.join(words)}.", err=as_json)
-    sys.exit(1 if seen[ERROR] else 0)
+    totals = [f"{counts[level]} {level}{'' if counts[level] == 1 else 's'}" for level in (ERROR, WARNING)]
+    click.echo(f"{' and '.join(totals)}.", err=as_json)
+    sys.exit(1 if counts[ERROR] else 0)
 
 
-def _findings(parts: Services) -> Iterator[Finding]:
+def _findings(parts: Any) -> Iterator[DoctorFinding]:
     wrong = {problem.name for problem in parts.problems}
-    for check in _CHECKS:
+    for check in _checks():
         missing = sorted(wrong & set(check.needs))
         if missing:
             yield warning(check.part, f"Not looked at: {', '.join(missing)} is wrong.", f"Correct {missing[0]} first.")
@@ -76,19 +81,19 @@ def _findings(parts: Services) -> Iterator[Finding]:
             yield from _guarded(check, parts)
 
 
-def _guarded(check: _Check, parts: Services) -> Iterator[Finding]:
-    """What the check finds; what it cannot get over is a finding too."""
+def _guarded(check: _Check, parts: Any) -> Iterator[DoctorFinding]:
+    """The findings of the check. An error that it raises is a finding too."""
     try:
         yield from check.run(parts)
     except SettingsError as problem:
-        yield doctor_settings.settings_error(check.part, problem)
+        yield settings_error(check.part, problem)
     except TapekeeperError as problem:
         yield error(check.part, str(problem), check.mend)
-    except Exception as problem:  # a driver's own, such as a queue's that is away
+    except Exception as problem:  # a driver's or a plugin's own
         yield error(check.part, f"{type(problem).__name__}: {problem}", check.mend)
 
 
-def _show(finding: Finding, as_json: bool) -> None:
+def _show(finding: DoctorFinding, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(finding)))
         return

@@ -1,25 +1,32 @@
-"""`flask recordings copy --to URL`: a storage that was added later gets the recordings that were there before it."""
+"""`flask recordings copy --to URL`: give a storage that was added later the recordings that are older than it."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
 
 import click
-from flask.cli import with_appcontext
 
-from recordings.archive import replicate
+from commands.parts import with_parts
+from recordings.clock import utc_now
 from recordings.model import Recording, State
 
-from .services import Services, services
+if TYPE_CHECKING:
+    from recordings.archive.heartbeat import Heartbeat
+    from recordings.archive.replicate import Replicator
+    from recordings.archive.retrieval import Retrieval
+    from recordings.catalogue.database import Database
+    from recordings.storage import StorageBackend
+    from settings import Settings
 
 COPIED, FAILED, BUSY, LEFT, LOST = "copied", "failed", "busy", "left", "lost"
-_WORDS = {
+# What the summary says of each outcome: after the work, and after a dry run.
+_SENTENCES = {
     COPIED: ("copied", "would be copied from another storage"),
     FAILED: ("FAILED; the reasons are above, and a repetition tries them again", ""),
     BUSY: ("in work elsewhere just now", ""),
@@ -28,31 +35,49 @@ _WORDS = {
 }
 
 
-@click.command()
+class Parts(Protocol):
+    """What this command uses. `retrieval` knows the leases and the deadline."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def storages(self) -> Mapping[str, StorageBackend]: ...
+    @property
+    def retrieval(self) -> Retrieval: ...
+    @property
+    def replicator(self) -> Replicator: ...
+    @property
+    def heartbeat(self) -> Heartbeat: ...
+
+
+@click.command("copy", short_help="Fill a storage that was added later.")
 @click.option("--to", "url", required=True, help="The storage that is to get them; it must be in STORAGE_URL.")
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 64), help="Copies at the same time.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
-@with_appcontext
-def copy(url: str, jobs: int, dry_run: bool) -> None:
+@with_parts
+def command(parts: Parts, url: str, jobs: int, dry_run: bool) -> None:
     """Give a storage every recording that has no stored copy there yet.
 
     They are copied from a storage that has them, verified by their SHA-256 on the way. What no storage has is left to
     the workers, as long as Vonage keeps it. May be interrupted and repeated at any time: what is there is not copied
     again. Exit code 1 when a copy failed.
     """
-    with services() as parts:
-        job = _Job(parts, _configured(parts, url))
-        total = replicate.count_lacking(parts.database, job.storage)
-        if dry_run:
-            _summarise(Counter(job.plan(recording) for _, recording in job.lacking()), job.storage, dry_run)
-            return
-        _check(job)
-        seen = _done(job, total, jobs)
-    _summarise(seen, job.storage, dry_run)
-    sys.exit(1 if seen[FAILED] else 0)
+    from recordings.archive import replicate
+
+    replication = _Replication(parts, _configured(parts, url))
+    if dry_run:
+        outcomes = Counter(replication.plan(recording) for _, recording in replication.lacking())
+        _summarise(outcomes, replication.storage, dry_run)
+        return
+    _check(replication)
+    outcomes = _run(replication, replicate.count_lacking(parts.database, replication.storage), jobs)
+    _summarise(outcomes, replication.storage, dry_run)
+    sys.exit(1 if outcomes[FAILED] else 0)
 
 
-def _configured(parts: Services, url: str) -> str:
+def _configured(parts: Parts, url: str) -> str:
     for storage in parts.settings.storage_url:
         if url.rstrip("/") == storage.rstrip("/"):
             return storage
@@ -63,80 +88,82 @@ def _configured(parts: Services, url: str) -> str:
     )
 
 
-def _check(job: _Job) -> None:
-    """Better one line now than one for each recording."""
-    job.parts.retrieval  # noqa: B018 - made now, with all that it needs, and not by several threads at once
+def _check(replication: _Replication) -> None:
+    """End the command with one line when the storage cannot be used, in place of one line for each recording."""
+    replication.parts.retrieval  # noqa: B018 - made now, with all that it needs, and not by several threads at once
     try:
-        job.parts.storages[job.storage].check()
-    except Exception as error:  # whatever a stranger's backend raises
-        raise click.ClickException(f"{job.storage} cannot be used: {error or type(error).__name__}") from error
+        replication.parts.storages[replication.storage].check()
+    except Exception as error:  # a plugin's backend may raise anything
+        raise click.ClickException(f"{replication.storage} cannot be used: {error or type(error).__name__}") from error
 
 
-def _done(job: _Job, total: int, jobs: int) -> Counter[str]:
-    """Do it all, with a progress bar where somebody looks."""
+def _run(replication: _Replication, total: int, jobs: int) -> Counter[str]:
+    """Copy everything, with a progress bar when stderr is a terminal. Returns how often each outcome came."""
     if sys.stderr.isatty():
         # A line for each stored copy would tear the bar apart.
         logging.getLogger("recordings.archive.retrieval").setLevel(logging.WARNING)
-    seen: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     try:
-        with click.progressbar(length=total, label=f"Copying to {job.storage}", file=sys.stderr) as bar:
-            for outcome in _side_by_side(job.do, job.lacking(), jobs):
-                seen[outcome] += 1
+        with click.progressbar(length=total, label=f"Copying to {replication.storage}", file=sys.stderr) as bar:
+            for outcome in _side_by_side(replication.copy, replication.lacking(), jobs):
+                outcomes[outcome] += 1
                 bar.update(1)
     except KeyboardInterrupt:
-        job.stop()
-        _summarise(seen, job.storage, False)
+        replication.stop()
+        _summarise(outcomes, replication.storage, False)
         click.echo("Interrupted: repeat the command to go on.", err=True)
         sys.exit(130)
-    finally:
-        job.parts.replicator.close()
-    return seen
+    return outcomes
 
 
 def _side_by_side(
-    do: Callable[[int, Recording], str], work: Iterator[tuple[int, Recording]], jobs: int
+    copy: Callable[[int, Recording], str], work: Iterator[tuple[int, Recording]], jobs: int
 ) -> Iterator[str]:
-    """The outcomes as they come; no more of the work is looked up than is being done."""
+    """The outcomes as they come. Of `work`, no more is read from the catalogue than is being copied."""
     running: set[Future[str]] = set()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
     try:
-        for item in work:
-            running.add(pool.submit(do, *item))
+        for recording_id, recording in work:
+            running.add(pool.submit(copy, recording_id, recording))
             if len(running) >= jobs:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         yield from (future.result() for future in as_completed(running))
     finally:
-        # Not waited for: whoever interrupts gets the prompt back when the streams have noticed, which is at exit.
+        # After Ctrl-C the running copies are not waited for here: they end at their next read, as `stop` tells them to.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What becomes of one recording after the other."""
+class _Replication:
+    """Copies one recording after the other into `storage`."""
 
-    parts: Services
+    parts: Parts
     storage: str
 
     def lacking(self) -> Iterator[tuple[int, Recording]]:
-        """The recordings without a stored copy in the storage, with their rows' ids."""
+        """The recordings without a stored copy in the storage, each with its row's id."""
+        from recordings.archive import replicate
+
         return replicate.lacking(self.parts.database, self.storage)
 
     def plan(self, recording: Recording) -> str:
-        """What `do` will do, as far as it can be known."""
+        """The outcome that `copy` will have, as far as it can be known before."""
         if self.parts.replicator.sources(recording, self.storage):
             return COPIED
-        return LOST if datetime.now(UTC) >= self.parts.policy.deadline(recording) else LEFT
+        return LOST if utc_now() >= self.parts.retrieval.policy.deadline(recording) else LEFT
 
-    def do(self, recording_id: int, recording: Recording) -> str:
-        """Copy it, under a lease like every other; or leave it to those who can."""
-        now, plan = datetime.now(UTC), self.plan(recording)
+    def copy(self, recording_id: int, recording: Recording) -> str:
+        """Copy the recording, under a lease as workers do it; or leave it to the workers when no storage has it."""
+        from recordings.archive import replicate
+
+        now, plan = utc_now(), self.plan(recording)
         if plan == LEFT:
             replicate.leave(self.parts.database, recording_id, self.storage, now)
         if plan in (LEFT, LOST):
             return plan
         copy_id = replicate.want(self.parts.database, recording_id, self.storage, now)
-        claim = self.parts.leases.claim(copy_id) if copy_id else None
+        claim = self.parts.retrieval.leases.claim(copy_id) if copy_id else None
         if claim is None:
             return BUSY
         self.parts.retrieval.carry_out(claim, self.parts.replicator.attempt)
@@ -144,13 +171,13 @@ class _Job:
         return COPIED if state is State.STORED else FAILED
 
     def stop(self) -> None:
-        """Give the leases back; the copies in work end at their next piece."""
+        """Give the leases back. The copies in work end at their next read."""
         self.parts.heartbeat.release_all()
 
 
-def _summarise(seen: Counter[str], storage: str, dry_run: bool) -> None:
-    for outcome, words in _WORDS.items():
-        if seen[outcome]:
-            click.echo(f"{seen[outcome]} {words[dry_run]}.")
-    if not seen:
+def _summarise(outcomes: Counter[str], storage: str, dry_run: bool) -> None:
+    for outcome, sentences in _SENTENCES.items():
+        if outcomes[outcome]:
+            click.echo(f"{outcomes[outcome]} {sentences[dry_run]}.")
+    if not outcomes:
         click.echo(f"{storage} has every recording.")

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
+from flask.cli import FlaskGroup
 
 from recordings.model import Announcement, Delivery
 from wsgi import create_app
 
 
+def run_command(environ, *words):
+    """A command in this process, as `flask` itself runs it: with these settings and parts of its own."""
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    group = FlaskGroup(create_app=lambda: create_app(environ), load_dotenv=False)
+    try:
+        return CliRunner().invoke(group, [str(word) for word in words], prog_name="flask")
+    finally:
+        root.handlers[:] = handlers  # the command's own one writes to the runner's stderr, which is closed now
+
+
 class Deployment:
-    """`run(*words)`: a flask command of it; `wiring`: its parts; `client`: its HTTP side, signed by nobody."""
+    """`run(*words)`: a flask command of it; `wiring`: its parts; `client`: its HTTP side, with unsigned requests."""
 
     def __init__(self, environ):
+        self.environ = environ
         self.app = create_app(environ)
         self.wiring = self.app.extensions["tapekeeper"]
         self.client = self.app.test_client()
 
     def run(self, *words):
-        return self.app.test_cli_runner().invoke(args=[str(word) for word in words])
+        return run_command(self.environ, *words)
 
     def objects(self, *words):
         """What a command with `--json` printed, parsed."""
@@ -30,9 +45,9 @@ class Deployment:
     def announce(self, **changes):
         """A recording event is taken in; its announcement and the ids of its copies."""
         now = datetime.now(UTC)
-        words = {"recording_uuid": str(uuid.uuid4()), "conversation_uuid": f"CON-{uuid.uuid4()}", "size": 100}
-        words |= {"recording_url": "https://api.nexmo.com/v1/files/x"}
-        event = Announcement(**words | {"start_time": now, "end_time": now, "timestamp": now} | changes)
+        fields = {"recording_uuid": str(uuid.uuid4()), "conversation_uuid": f"CON-{uuid.uuid4()}", "size": 100}
+        fields |= {"recording_url": "https://api.nexmo.com/v1/files/x"}
+        event = Announcement(**fields | {"start_time": now, "end_time": now, "timestamp": now} | changes)
         application = self.wiring.settings.vonage_application_id
         delivery = Delivery("recordings", "POST", "flow=call", "application/json", b"{}", application, True)
         return event, self.wiring.intake.accept(delivery, [event]).copy_ids
@@ -45,13 +60,13 @@ class Deployment:
         return event
 
     def close(self):
-        self.wiring.stop()
+        self.wiring.close()
 
 
 @pytest.fixture
 def deploy(make_environ, tmp_path, own_logging):
     """`deploy(**settings)`: a deployment below the test's folder; several share its catalogue and its storage."""
-    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins").mkdir(exist_ok=True)
     made = []
 
     def make(**changes):
@@ -59,5 +74,5 @@ def deploy(make_environ, tmp_path, own_logging):
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for deployment in made:
+        deployment.close()
