@@ -10,9 +10,8 @@ from typing import Any
 
 worker_class = "gthread"
 threads = 16  # while some threads wait for a commit, others read the next events, and these are committed together
-# For how long the copies in work may finish, or be given back. gunicorn has waited 2 s for idle connections before.
-STOP_SECONDS = 18
-# Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and well above STOP_SECONDS.
+# Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and well above the 2 s that gunicorn waits for idle
+# connections and the `STOP_SECONDS` that the engine takes for the copies in work.
 # https://devcenter.heroku.com/articles/dynos#shutdown
 graceful_timeout = 25
 timeout = 60
@@ -53,5 +52,5 @@ def worker_exit(server: Any, worker: Any) -> None:
     """The requests are answered: let the copies in work finish or give them back, and close everything."""
     app = getattr(worker, "wsgi", None)
     if app is not None:
-        app.extensions["tapekeeper"].close(STOP_SECONDS)
+        app.extensions["tapekeeper"].close()
         logging.getLogger("tapekeeper").info("Stopped; nothing that was acknowledged is lost.")

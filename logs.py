@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 # The INFO lines of these libraries say nothing about recordings, and urllib3's DEBUG lines hold whole URLs.
-_QUIET = ("azure", "google", "huey", "urllib3", "alembic", "werkzeug")
+_QUIET = ("azure", "google", "urllib3", "alembic", "werkzeug")
 
 
 class JsonLines(logging.Formatter):

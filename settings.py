@@ -6,10 +6,8 @@ Only `wsgi.py` and `commands/` read this module, and only this module reads `os.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -121,15 +119,6 @@ def _database_url(value: str) -> str:
     raise ValueError("write sqlite:///path/to/file.db or postgres://user:password@host/database")
 
 
-def _queue_url(value: str) -> str:
-    if re.match(r"rediss?://.", value.strip()):
-        return value.strip()
-    try:
-        return _database_url(value)
-    except ValueError:
-        raise ValueError("write redis://host:6379/0, postgres://… or sqlite:///path/to/file.db") from None
-
-
 def _storage_urls(value: str) -> tuple[str, ...]:
     urls = tuple(url.rstrip("/") if url.count("/") > 3 else url for url in value.split())
     if not urls or not all(re.match(r"[a-z][a-z0-9+.-]*://", url) for url in urls):
@@ -175,7 +164,6 @@ class Settings:
         "the catalogue: sqlite:///… or postgres://…",
         secret=True,
     )
-    queue_url: str = _setting(_queue_url, "", "the queue; default: beside the catalogue; or redis://…", secret=True)
     embedded_worker: bool = _setting(_switch, True, "a web process archives too; false where `flask worker` runs")
     worker_threads: int = _setting(_whole(1, 64), 8, "copies archived at the same time by one worker")
     lease_seconds: int = _setting(_whole(3, 3600), 60, "how long a silent worker keeps its copy")
@@ -224,12 +212,6 @@ class Settings:
     )
     backend_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    @property
-    def embedded_lock(self) -> Path:
-        """The file that the web process which archives locks: on one machine, only one does so for a catalogue."""
-        name = hashlib.sha256(self.database_url.encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"tapekeeper-{name}.lock"
-
 
 # Read by the backends themselves, out of the mapping that they are given.
 BACKEND_SETTINGS: tuple[tuple[str, bool, str], ...] = (
@@ -274,7 +256,7 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Set
             except SettingsError as problem:
                 problems.append(problem)
     hidden = {item.name.upper() for item in fields(Settings) if item.name.startswith("vonage_")}
-    hidden |= {"DATABASE_URL", "QUEUE_URL", "API_TOKENS"}
+    hidden |= {"DATABASE_URL", "API_TOKENS"}
     values["backend_env"] = {name: text for name, text in env.items() if name not in hidden}
     settings = Settings(**values)
     return settings, problems + list(_inconsistencies(settings))

@@ -36,8 +36,11 @@ if TYPE_CHECKING:
     from recordings.catalogue.intake import Intake
     from recordings.catalogue.leases import Leases
     from recordings.catalogue.missing import MissingCalls
+    from recordings.catalogue.schedule import Schedule
     from recordings.engine.engine import Engine
     from recordings.engine.periodic import PeriodicTasks
+    from recordings.engine.supervisor import Supervisor
+    from recordings.engine.wake import Bell
     from recordings.keys import KeyTemplate
     from recordings.storage import StorageBackend
     from webhooks.door import Door
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
     from webhooks.signature import Verifier
 
 BUILTINS = ("backends.local", "backends.gcs", "backends.azure")
+
+_THREADS_SECONDS = 2.0  # for threads that were told to stop, to leave the database alone before it is closed
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +96,25 @@ class Wiring:
     def intake(self) -> Intake:
         from recordings.catalogue.intake import Intake
 
-        # Until then the sweep leaves a new copy to the queue's own message.
-        grace = min(30.0, self.settings.lease_seconds / 2)
-        return Intake(self.database, self.settings.storage_url, grace=grace)
+        return Intake(self.database, self.settings.storage_url, announce=self.bell.ring)
+
+    @cached_property
+    def bell(self) -> Bell:
+        from recordings.engine.wake import Bell
+
+        return Bell()
+
+    @cached_property
+    def supervisor(self) -> Supervisor:
+        from recordings.engine.supervisor import Supervisor
+
+        return Supervisor()
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        from recordings.catalogue.schedule import Schedule
+
+        return Schedule(self.database)
 
     @cached_property
     def leases(self) -> Leases:
@@ -105,7 +126,7 @@ class Wiring:
     def heartbeat(self) -> Heartbeat:
         from recordings.archive.heartbeat import Heartbeat
 
-        return Heartbeat(self.leases)
+        return Heartbeat(self.leases, self.supervisor.start)
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -188,16 +209,16 @@ class Wiring:
     @cached_property
     def engine(self) -> Engine:
         from recordings.engine.engine import Engine
-        from recordings.engine.queues import make_queue
 
         return Engine(
-            partial(make_queue, self.queue_url),
             self.retrieval.archive,
             self.leases,
+            self.schedule,
             self.heartbeat,
-            self.policy,
+            self.tasks,
+            self.supervisor,
+            self.bell,
             threads=self.settings.worker_threads,
-            upkeep=self.upkeep,
         )
 
     @cached_property
@@ -221,11 +242,16 @@ class Wiring:
         return Repair(self.retrieval, self.replicator)
 
     @cached_property
-    def upkeep(self) -> PeriodicTasks:
+    def tasks(self) -> PeriodicTasks:
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
         return PeriodicTasks(
             [
+                PeriodicTask(
+                    "The back-off of copies that kill their worker",
+                    5,
+                    partial(self.schedule.back_off_dead, self.policy.backoff),
+                ),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
             ]
@@ -238,20 +264,12 @@ class Wiring:
         application_id = self.settings.vonage_application_id
         return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), application_id))
 
-    @property
-    def queue_url(self) -> str:
-        """Where none is set, the queue lies beside the catalogue: a file of its own, or the same Postgres."""
-        catalogue = self.settings.database_url
-        beside = f"{catalogue.removesuffix('.db')}-queue.db" if self.database.sqlite else catalogue
-        return self.settings.queue_url or beside
-
     @cached_property
     def door(self) -> Door:
         from webhooks.door import Door
 
         return Door(
             intake=self.intake,
-            dispatch=self.engine.announce,
             verifier=self._verifier(),
             flows=self._flows(),
             application_id=self.settings.vonage_application_id,
@@ -305,21 +323,22 @@ class Wiring:
         import webhooks
 
         app.register_blueprint(webhooks.create_blueprint(self.door))
+        self.engine  # noqa: B018 - not the door's, but an embedded worker's
 
     def start_embedded_worker(self) -> None:
         """Archive in this process too, if no other web process of this machine does."""
         if self.settings.embedded_worker:
-            self.engine.start_embedded(self.settings.embedded_lock)
+            self.engine.start_embedded(self.database.worker_lock)
 
     # --- The end ------------------------------------------------------------------------------------------------------
 
-    def close(self, timeout: float = 20) -> None:
-        """Finish or give back the copies in work, within `timeout` seconds; write what waits; close what is open.
+    def close(self) -> None:
+        """Let the copies in work finish or give them back; write what waits; close what is open.
 
         Every way out of a process comes through here. A part that fails to close is logged, and the rest is closed all
         the same. May be repeated: a closed part is forgotten, and made anew if it is used once more.
         """
-        for name, close in list(self._closings(timeout)):
+        for name, close in list(self._closings()):
             try:
                 close()
             except Exception:
@@ -327,13 +346,15 @@ class Wiring:
         for name in self.__dict__.keys() - {"settings", "problems"}:
             del self.__dict__[name]
 
-    def _closings(self, timeout: float) -> Iterator[tuple[str, Callable[[], object]]]:
+    def _closings(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """What is open, in the order in which it can be closed: workers first, the database last."""
         made = self.__dict__
         if "engine" in made:
-            yield "The engine", partial(self.engine.stop, timeout)
+            yield "The engine", self.engine.stop
         if "heartbeat" in made:
             yield "The heartbeat", self.heartbeat.release_all
+        if "supervisor" in made:
+            yield "The supervisor", partial(self.supervisor.stop, _THREADS_SECONDS)
         if "door" in made:
             yield "The notes of calls", self.door.notes.close
             yield "The notes of refused deliveries", self.door.refused.close

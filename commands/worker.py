@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from recordings.engine.engine import Engine
     from settings import Settings
 
-# Heroku kills a process 30 s after it asked it to stop: https://devcenter.heroku.com/articles/dynos#shutdown
-STOP_SECONDS = 20
-
 
 class Parts(Protocol):
     """What this command uses."""
@@ -25,21 +22,18 @@ class Parts(Protocol):
     def settings(self) -> Settings: ...
     @property
     def engine(self) -> Engine: ...
-    def close(self, timeout: float) -> None: ...
 
 
-HELP = f"""
-Archive recordings, in a process of its own, until SIGTERM or Ctrl-C.
-
-When the worker is asked to stop, copies in work may finish. After {STOP_SECONDS} seconds at most, the worker gives the
-unfinished ones back, for another worker to take at once.
-"""
-
-
-@click.command("worker", help=HELP, short_help="Archive recordings until it is told to stop.")
+@click.command("worker", short_help="Archive recordings until it is told to stop.")
 @with_parts
 def command(parts: Parts) -> None:
-    """See HELP, which takes the seconds from the constant."""
+    """Archive recordings, in a process of its own, until SIGTERM or Ctrl-C.
+
+    When the worker is asked to stop, copies in work get some seconds to finish. The others go back, for another worker
+    to take at once.
+    """
+    from recordings.engine.engine import STOP_SECONDS
+
     stop_asked = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop_asked.set())
@@ -48,5 +42,4 @@ def command(parts: Parts) -> None:
     click.echo(f"Archiving into {storages} with {parts.settings.worker_threads} threads.", err=True)
     while not stop_asked.wait(3600):
         pass
-    click.echo(f"Stopping: within {STOP_SECONDS} s, copies in work finish or are given back.", err=True)
-    parts.close(STOP_SECONDS)
+    click.echo(f"Stopping: within {STOP_SECONDS:.0f} s, copies in work finish or are given back.", err=True)

@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 
 from recordings.catalogue import stats
 from recordings.catalogue.database import Database
-from recordings.catalogue.leases import Leases
 from recordings.catalogue.missing import MissingCalls
+from recordings.catalogue.schedule import Schedule
 from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable
 from recordings.model import State
@@ -39,7 +39,7 @@ class Parts(Protocol):
     @property
     def storages(self) -> Mapping[str, StorageBackend]: ...
     @property
-    def leases(self) -> Leases: ...
+    def schedule(self) -> Schedule: ...
     @property
     def missing(self) -> MissingCalls: ...
 
@@ -70,7 +70,7 @@ class _Catalogue(Collector):
 
     def collect(self) -> Iterator[Metric]:
         counts = stats.count(self._parts.database)
-        overdue, oldest = self._parts.leases.overdue()
+        overdue, oldest = self._parts.schedule.overdue()
         missing = self._parts.missing.count(since=utc_now() - _VONAGE_KEEPS)
         yield self._copies(counts)
         yield GaugeMetricFamily("tapekeeper_recordings", "Recordings that were announced.", counts.recordings)

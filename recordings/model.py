@@ -120,7 +120,7 @@ class Accepted:
     """What became of a delivery once it was committed.
 
     `outcome`: `new` (a recording we did not know), `repeat`, `conflict` (known under other particulars: the first
-    stands), or `noted` (no recording in it). `copy_ids` wait to be dispatched.
+    stands), or `noted` (no recording in it). `copy_ids` are the new copies, which are due.
     """
 
     outcome: str

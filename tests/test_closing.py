@@ -171,7 +171,7 @@ def stopped(make_environ, bare_environ, until, watched, tmp_path):
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
 def test_flask_worker_closes_everything(stopped, name, watched, closed):
     printed = stopped(name, lambda log: "Archiving into" in log, "worker")
-    assert "Stopping: within 20 s, copies in work finish or are given back." in printed
+    assert "Stopping: within 18 s, copies in work finish or are given back." in printed
     assert closed() == [watched["STORAGE_URL"]]
 
 

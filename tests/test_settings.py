@@ -38,10 +38,6 @@ GOOD = [
     ("DATABASE_URL", "postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
     ("DATABASE_URL", "sqlite:///var/x.db", f"sqlite:///{ROOT}/var/x.db"),
     ("DATABASE_URL", "sqlite:////srv/x.db", "sqlite:////srv/x.db"),
-    ("QUEUE_URL", "redis://:p@h:6379/0", "redis://:p@h:6379/0"),
-    ("QUEUE_URL", "rediss://h", "rediss://h"),
-    ("QUEUE_URL", "postgres://h/d", "postgresql+psycopg://h/d"),
-    ("QUEUE_URL", "sqlite:////srv/q.db", "sqlite:////srv/q.db"),
     ("WORKER_THREADS", "64", 64),
     ("LEASE_SECONDS", " 3 ", 3),
     ("RETRY_FIRST_SECONDS", "1", 1),
@@ -84,7 +80,6 @@ BAD = [
     ("DATABASE_URL", "sqlite://", "sqlite:///path/to/file.db"),
     ("DATABASE_URL", "sqlite:///:memory:", "sqlite:///path/to/file.db"),
     ("DATABASE_URL", "postgres://", "postgres://user:password@host/database"),
-    ("QUEUE_URL", "amqp://u:p@h", "redis://"),
     ("WORKER_THREADS", "0", "1 to 64"),
     ("WORKER_THREADS", "65", "1 to 64"),
     ("WORKER_THREADS", "eight", "1 to 64"),
@@ -162,7 +157,7 @@ def test_two_settings_must_agree():
 
 
 def test_settings_are_frozen_and_show_no_secret():
-    loaded = load(COMPLETE | {"DATABASE_URL": "postgres://u:p4ss@h/d", "QUEUE_URL": "redis://:p4ss@h"})
+    loaded = load(COMPLETE | {"DATABASE_URL": "postgres://u:p4ss@h/d"})
     assert "s3cret" not in repr(loaded)
     assert "p4ss" not in repr(loaded)
     assert "/a/path" not in repr(loaded)

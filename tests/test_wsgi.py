@@ -61,15 +61,6 @@ def test_nothing_is_opened_and_no_thread_runs_before_the_first_request(make_envi
     app.extensions["tapekeeper"].close()
 
 
-def test_the_queue_lies_beside_the_catalogue_unless_it_is_told_where(make_environ, tmp_path, own_logging):
-    def queue(**changes):
-        return create_app(make_environ(tmp_path, **changes)).extensions["tapekeeper"].queue_url
-
-    assert queue() == f"sqlite:///{tmp_path}/tapekeeper-queue.db"
-    assert queue(DATABASE_URL="postgres://h/d") == "postgresql+psycopg://h/d"
-    assert queue(QUEUE_URL="redis://h/1") == "redis://h/1"
-
-
 # --- Commands ---------------------------------------------------------------------------------------------------------
 
 

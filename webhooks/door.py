@@ -14,6 +14,7 @@ from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from recordings.model import Accepted, Call, Delivery, Event
+from recordings.timeouts import Deadline
 
 from .flows import FlowSettings
 from .notes import Notebook
@@ -37,10 +38,12 @@ class Intake(Protocol):
     @property
     def gathers(self) -> bool: ...
 
-    def accept_all(self, arrivals: Sequence[tuple[Delivery, Sequence[Event]]]) -> list[Accepted]:
+    def accept_all(
+        self, arrivals: Sequence[tuple[Delivery, Sequence[Event]]], deadline: Deadline | None = None
+    ) -> list[Accepted]:
         """Commit these deliveries and what each told, in one transaction."""
 
-    def keep(self, delivery: Delivery, problem: str) -> None:
+    def keep(self, delivery: Delivery, problem: str, deadline: Deadline | None = None) -> None:
         """Commit a delivery that could not be understood, with the reason."""
 
     def note_call(self, call: Call, application_id: str) -> None:
@@ -49,7 +52,7 @@ class Intake(Protocol):
 
 @dataclass(frozen=True)
 class Door:
-    """Everything behind the webhooks. `dispatch` hands one copy id to the engine, after the commit; it may raise.
+    """Everything behind the webhooks.
 
     `answer_call` asks the plugins for an NCCO; it may raise, return anything, and hang: `patience` ends the waiting.
     `application_id` stands in where the signature names none. `notes` writes calls down in the background:
@@ -58,7 +61,6 @@ class Door:
     """
 
     intake: Intake
-    dispatch: Callable[[int], None]
     verifier: Verifier
     flows: FlowSettings
     application_id: str

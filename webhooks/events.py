@@ -18,6 +18,7 @@ from flask import Request, Response
 from recordings.catalogue.group_commit import GroupCommit
 from recordings.errors import CatalogueUnavailable
 from recordings.model import Accepted, Announcement, Delivery, Event
+from recordings.timeouts import Deadline
 
 from . import flows
 from .door import Door, Knock, judge, refuse, take
@@ -43,12 +44,14 @@ class Reception:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._together = GroupCommit(self._take_in, CatalogueUnavailable)
+        self._together = GroupCommit[Knock, _Outcome](self._take_in, CatalogueUnavailable)
 
     def receive(self, request: Request, route: str) -> Response:
         """Take one event in. 204 once it is committed; the refusals are listed in the package's docstring."""
         knock = take(request, route)
-        outcome = self._together.do(knock) if self._door.intake.gathers else self._take_in([knock])[0]
+        deadline = Deadline()
+        gathers = self._door.intake.gathers
+        outcome = self._together.do(knock, deadline) if gathers else self._take_in([knock], deadline)[0]
         if outcome is not None:
             raise outcome()
         # Empty on purpose: on shared event URLs a body that looks like an NCCO could replace the call's flow.
@@ -56,17 +59,16 @@ class Reception:
         del reply.headers["Content-Type"]
         return reply
 
-    def _take_in(self, knocks: Sequence[Knock]) -> list[_Outcome]:
+    def _take_in(self, knocks: Sequence[Knock], deadline: Deadline) -> list[_Outcome]:
         """What became of each: None for one that is committed, else what makes its refusal, in its own thread."""
         outcomes = [self._understood(knock) for knock in knocks]
         arrivals = [one for one in outcomes if isinstance(one, tuple)]
         try:
-            accepted = self._door.intake.accept_all(arrivals) if arrivals else []
+            accepted = self._door.intake.accept_all(arrivals, deadline) if arrivals else []
         except CatalogueUnavailable as error:
             return [partial(_not_now, one[0].route, error) if isinstance(one, tuple) else one for one in outcomes]
         for (delivery, happened), what in zip(arrivals, accepted, strict=True):
             _log(delivery.route, happened, what)
-            _dispatch(self._door, what)
         return [None if isinstance(one, tuple) else one for one in outcomes]
 
     def _understood(self, knock: Knock) -> tuple[Delivery, tuple[Event, ...]] | _Refuse:
@@ -120,11 +122,3 @@ def _log(route: str, happened: tuple[Event, ...], accepted: Accepted) -> None:
             log.log(level, "%s: %s %s: %s", route, what, event.recording_uuid, accepted.outcome)
         else:
             log.info("%s: %s noted", route, getattr(event, "kind", "transcription"))
-
-
-def _dispatch(door: Door, accepted: Accepted) -> None:
-    for copy_id in accepted.copy_ids:
-        try:
-            door.dispatch(copy_id)
-        except Exception:  # whatever the engine's storage raises: the event is committed, the sweep finds the copy
-            log.exception("copy %d is not dispatched; the next sweep takes it up", copy_id)

@@ -46,7 +46,7 @@ def _checks() -> tuple[_Check, ...]:
         _Check("plugins", parts.plugins, ("PLUGINS_DIR",)),
         _Check("template", settings.template),
         _Check("database", parts.database, ("DATABASE_URL",), database),
-        _Check("copies", parts.due_copies, ("DATABASE_URL",), database),
+        _Check("work", parts.work, ("DATABASE_URL",), database),
         _Check("public url", parts.public_url, ("PUBLIC_URL",)),
         _Check("storage", parts.storages, ("STORAGE_URL",)),
     )

@@ -28,7 +28,7 @@ from .settings import without_password
 if TYPE_CHECKING:
     from plugins.manager import Plugins
     from recordings.catalogue.database import Database
-    from recordings.catalogue.leases import Leases
+    from recordings.catalogue.schedule import Schedule
     from recordings.storage import StorageBackend
     from settings import Settings
 
@@ -47,7 +47,7 @@ class Parts(Protocol):
     @property
     def database(self) -> Database: ...
     @property
-    def leases(self) -> Leases: ...
+    def schedule(self) -> Schedule: ...
     @property
     def plugins(self) -> Plugins: ...
 
@@ -85,17 +85,17 @@ def _database_clock(connection: Connection) -> Iterator[DoctorFinding]:
     yield from _skew("the database's", connection.execute(select(func.now())).scalar_one())
 
 
-def due_copies(parts: Parts) -> Iterator[DoctorFinding]:
+def work(parts: Parts) -> Iterator[DoctorFinding]:
     """What is due gets archived."""
-    count, seconds = parts.leases.overdue()
+    count, seconds = parts.schedule.overdue()
     if seconds > _OVERDUE_SECONDS:
         yield warning(
-            "copies",
+            "work",
             f"Copies that could be archived now: {count}; the oldest has been waiting for {_span(seconds)}.",
             "Start a worker: flask worker, or the app itself with EMBEDDED_WORKER=true. If one runs, read its log.",
         )
     else:
-        yield ok("copies", f"Copies that are due: {count}" + (f", the oldest for {_span(seconds)}." if count else "."))
+        yield ok("work", f"Copies that are due: {count}" + (f", the oldest for {_span(seconds)}." if count else "."))
 
 
 def _span(seconds: float) -> str:

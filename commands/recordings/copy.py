@@ -157,13 +157,12 @@ class _Replication:
         """Copy the recording, under a lease as workers do it; or leave it to the workers when no storage has it."""
         from recordings.archive import replicate
 
-        now, plan = utc_now(), self.plan(recording)
+        plan = self.plan(recording)
         if plan == LEFT:
-            replicate.leave(self.parts.database, recording_id, self.storage, now)
+            replicate.leave(self.parts.database, recording_id, self.storage, utc_now())
         if plan in (LEFT, LOST):
             return plan
-        copy_id = replicate.want(self.parts.database, recording_id, self.storage, now)
-        claim = self.parts.retrieval.leases.claim(copy_id) if copy_id else None
+        claim = self.parts.retrieval.leases.take(recording_id, self.storage)
         if claim is None:
             return BUSY
         self.parts.retrieval.carry_out(claim, self.parts.replicator.attempt)

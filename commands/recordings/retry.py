@@ -13,7 +13,7 @@ from .show import recordings_with
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
-    from recordings.catalogue.leases import Leases
+    from recordings.catalogue.schedule import Schedule
 
 
 class Parts(Protocol):
@@ -22,7 +22,7 @@ class Parts(Protocol):
     @property
     def database(self) -> Database: ...
     @property
-    def leases(self) -> Leases: ...
+    def schedule(self) -> Schedule: ...
 
 
 @click.command("retry", short_help="Try a recording again, now.")
@@ -35,7 +35,7 @@ def command(parts: Parts, recording_uuid: str, as_json: bool) -> None:
     A running worker takes the copies up within seconds. Exit code 1 when there is no such recording.
     """
     recordings_with(parts.database, recording_uuid)
-    due = parts.leases.retry(recording_uuid)
+    due = parts.schedule.retry(recording_uuid)
     if as_json:
         click.echo(json.dumps({"recording_uuid": recording_uuid, "copies_due": len(due)}))
     elif due:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from recordings.catalogue.leases import Claim, Leases
@@ -36,11 +36,12 @@ class HeldLease:
 class Heartbeat:
     """Renews every held claim each third of its lease. The thread starts with the first claim; safe before forks."""
 
-    def __init__(self, leases: Leases) -> None:
+    def __init__(self, leases: Leases, start_thread: Callable[[str, Callable[[], None]], object] | None = None) -> None:
         self._leases = leases
+        self._start_thread = start_thread or _start_thread
         self._held: dict[str, HeldLease] = {}
         self._guard = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._started = False
         self._closed = threading.Event()
 
     @contextmanager
@@ -96,10 +97,14 @@ class Heartbeat:
                 still.let_go()
 
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="tapekeeper-heartbeat", daemon=True)
-            self._thread.start()
+        if not self._started:
+            self._started = True
+            self._start_thread("tapekeeper-heartbeat", self._run)
 
     def _run(self) -> None:
         while not self._closed.wait(self._leases.lease / 3):
             self.beat()
+
+
+def _start_thread(name: str, run: Callable[[], None]) -> None:
+    threading.Thread(target=run, name=name, daemon=True).start()

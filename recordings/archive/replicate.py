@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,7 +30,6 @@ from .heartbeat import HeldLease
 from .integrity import Stored
 
 _PAGE = 200
-_PATIENCE = timedelta(minutes=5)  # for how long the sweep leaves a wanted copy to whoever wanted it
 
 
 class CopyUnreadable(SourceError):
@@ -229,31 +228,13 @@ def lacking(database: Database, storage: str) -> Iterator[tuple[int, Recording]]
         last = ids[-1]
 
 
-def want(database: Database, recording_id: int, storage: str, now: datetime) -> int | None:
-    """Ask for a copy, in order to claim it: the id of its row; None when it is stored, or somebody is at it.
-
-    The sweep leaves it alone for five minutes.
-    """
-    asked = {"state": State.PENDING.value, "held_until": now, "due_at": now + _PATIENCE}
-    row = {"recording_id": recording_id, "storage": storage, "attempts": 0} | asked
-    held = and_(copies.c.state == State.FETCHING.value, copies.c.held_until > now)
-    idle = and_(copies.c.state != State.STORED.value, not_(held))
-    statement = (
-        database.insert(copies)
-        .values(row)
-        .on_conflict_do_update(index_elements=["recording_id", "storage"], set_=asked | {"token": None}, where=idle)
-    )
-    with database.write() as connection:
-        found: int | None = connection.execute(statement.returning(copies.c.id)).scalar()
-    return found
-
-
 def leave(database: Database, recording_id: int, storage: str, now: datetime) -> None:
     """Ask for a copy that the workers are to fetch from Vonage, unless it was asked for before."""
     row = {"recording_id": recording_id, "storage": storage, "state": State.PENDING.value, "attempts": 0}
-    statement = database.insert(copies).values(row | {"held_until": now, "due_at": now}).on_conflict_do_nothing()
+    statement = database.insert(copies).values(row | {"due_at": now}).on_conflict_do_nothing()
     with database.write() as connection:
         connection.execute(statement)
+        database.tell_others(connection)
 
 
 def state_of(database: Database, copy_id: int) -> tuple[State, str | None]:

@@ -72,14 +72,8 @@ class Retrieval:
     clock: Callable[[], datetime] = utc_now
     pause: Callable[[float], None] = time.sleep
 
-    def archive(self, copy_id: int) -> None:
-        """Look at this copy now: nothing to do, or one attempt at it.
-
-        The outcome is in the catalogue: no fault of the source or of the store is raised.
-        """
-        claim = self.leases.claim(copy_id)
-        if claim is None:
-            return
+    def archive(self, claim: Claim) -> None:
+        """Make one attempt at a claimed copy. The outcome is in the catalogue: no fault of an attempt is raised."""
         with self.lanes.enter(claim.storage) as room:
             if room:
                 self.carry_out(claim, self._way(claim))
@@ -241,7 +235,7 @@ class Retrieval:
         if not hasattr(error, "retryable"):
             log.error("An error that nobody foresaw, with %s in %s.", uuid, claim.storage, exc_info=error)
         if decision.will_retry:
-            noted = self._note(lambda: self.leases.again(claim, decision.state, decision.reason, decision.delay))
+            noted = self._note(lambda: self.leases.retry_later(claim, decision.state, decision.reason, decision.delay))
         else:
             noted = self._note(lambda: self.leases.failed(claim, decision.reason))
         if noted:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
-
-from sqlalchemy import and_, update
 
 from recordings.archive import formats, integrity, sidecar
 from recordings.archive.replicate import CopySource, Replicator, state_of
 from recordings.archive.retrieval import Retrieval
 from recordings.catalogue.database import Database
 from recordings.catalogue.listing import by_ids
-from recordings.catalogue.tables import copies
+from recordings.catalogue.schedule import Schedule
 from recordings.errors import TapekeeperError
 from recordings.model import Copy, Recording, State
 from recordings.storage import StorageBackend
@@ -26,7 +23,8 @@ from .verify import ASIDE, StoredCopy
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = timedelta(minutes=5)
+_PROBLEM = "A check found it missing or damaged."
+_BUSY = "Another process is at this copy already."
 
 
 class Unrepairable(TapekeeperError):
@@ -61,8 +59,11 @@ class Repair:
         if donor is None and not self._at_vonage(recording):
             raise Unrepairable("No other storage has a good copy, and Vonage keeps it no more: nothing was changed.")
         moved = self._move_aside(backend, recording, found, bytes_there) if bytes_there else ""
-        self._open_again(found, mine=donor is not None)
-        return moved + (self._copy(found) if donor else "A worker fetches it again from Vonage.")
+        if donor is not None:
+            return moved + self._copy(found)
+        if not Schedule(self._database, clock=self.retrieval.clock).reopen(found.copy_id, _PROBLEM):
+            raise Unrepairable(_BUSY)
+        return moved + "A worker fetches it again from Vonage."
 
     # --- Where a good one may come from ------------------------------------------------------------------------------
 
@@ -100,22 +101,11 @@ class Repair:
         log.warning("%s in %s was damaged; it lies under %s now.", found.key, found.storage, aside)
         return f"The damaged object lies under {aside} now. "
 
-    def _open_again(self, found: StoredCopy, *, mine: bool) -> None:
-        """The copy is not stored any more. Its key stays: there the new one belongs. `mine`: no sweep takes it yet."""
-        now = self.retrieval.clock()
-        due = now + _PATIENCE if mine else now
-        ours = and_(copies.c.id == found.copy_id, copies.c.state == State.STORED.value)
-        values = {"state": State.PENDING.value, "attempts": 0, "held_until": now, "due_at": due, "stored_at": None}
-        values |= {"error": "A check found it missing or damaged.", "size": None, "sha256": None}
-        with self._database.write() as connection:
-            if connection.execute(update(copies).where(ours).values(values)).rowcount == 0:
-                raise Unrepairable("Somebody else is at this copy already.")
-
     def _copy(self, found: StoredCopy) -> str:
         """One attempt, as a worker makes it; where it fails, workers go on with it."""
-        claim = self.retrieval.leases.claim(found.copy_id)
+        claim = self.retrieval.leases.reopen(found.copy_id, _PROBLEM)
         if claim is None:
-            return "A worker was quicker and is at it."
+            raise Unrepairable(_BUSY)
         self.retrieval.carry_out(claim, self.replicator.attempt)
         state, error = state_of(self._database, found.copy_id)
         if state is not State.STORED:

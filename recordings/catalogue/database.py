@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from recordings.errors import CatalogueUnavailable
+from recordings.timeouts import Deadline
 
 from .tables import HEAD
 
@@ -30,27 +32,34 @@ log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x7461_7065  # "tape": any number that nobody else on this Postgres locks
 
-# An event webhook may wait twice, for its turn and for the database: less than the 10 s after which Vonage gives up, so
-# that it hears our 503. https://api.support.vonage.com/hc/en-us/articles/17498678806044
-_WAIT_SECONDS = 4
+# A transaction waits so long, in seconds, for a lock of another process, for a connection, and for the server's answer
+# to a connection attempt; less where its deadline is nearer.
+_LOCK_SECONDS = 4.0
 
-# Connections to Postgres that one process may hold, beside one for a queue in the same database. Transactions are
+# Connections to Postgres that one process may hold, beside the one on which a worker process listens. Transactions are
 # short, so a few serve all threads; Heroku's small plans give 20 in all.
+# https://devcenter.heroku.com/articles/heroku-postgres-plans
 _POOL, _POOL_MORE = 2, 2
+
+CHANNEL = "tapekeeper"  # of NOTIFY: copies are due; see `changes`
 
 
 class Database:
     """One database by its SQLAlchemy URL. Nothing is opened before the first use; safe for threads, not for forks.
 
+    `lock_seconds` bounds the wait for a lock of another process.
+
     The schema is brought up to date at the first use, under a lock that all processes share.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lock_seconds: float = _LOCK_SECONDS) -> None:
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(url) if self.sqlite else _postgres_engine(url)
+        self._lock_seconds = lock_seconds
+        self.engine = _sqlite_engine(url, lock_seconds) if self.sqlite else _postgres_engine(url)
         self._writing = threading.Lock() if self.sqlite else None
-        self._kept: Connection | None = None
+        self._write_connection: Connection | None = None
+        self._lock_milliseconds = int(1000 * lock_seconds)  # for how long that connection waits for a lock
         # In Postgres' own default each statement sees what was committed before it; on SQLite the whole transaction
         # sees one state. https://www.postgresql.org/docs/current/transaction-iso.html
         self._reading: dict[str, Any] = {"reading": True}
@@ -59,21 +68,49 @@ class Database:
         self._ready = False
         self._preparing = threading.Lock()
 
+    @property
+    def worker_lock(self) -> Path | None:
+        """The file that the web processes of this machine lock, so that one of them archives; None: each may.
+
+        It lies beside the SQLite file, with the same owner and the same life. On Postgres the claims of several workers
+        pass each other by.
+        """
+        return Path(f"{self.url.database}.worker") if self.sqlite else None
+
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that is committed, durably, when the block ends. Raises `CatalogueUnavailable`."""
+    def write(self, deadline: Deadline | None = None) -> Iterator[Connection]:
+        """A transaction that is committed, durably, when the block ends. Raises `CatalogueUnavailable`.
+
+        All waits together end at the deadline; without one, 8 s from now.
+        """
+        deadline = deadline or Deadline()
         with _translated():
-            self._prepare()
-            with self._turn(), self._writer() as connection, connection.begin():
+            self._prepare(deadline)
+            with self._turn(deadline), self._writer(deadline) as connection, connection.begin():
                 yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view that takes no write lock. Raises `CatalogueUnavailable`."""
         with _translated():
-            self._prepare()
+            self._prepare(Deadline())
             with self.engine.connect().execution_options(**self._reading) as connection:
                 yield connection
+
+    def tell_others(self, connection: Connection) -> None:
+        """Let this transaction, once it is committed, tell the workers of other processes that copies are due.
+
+        On SQLite the workers ask for themselves; see `changes`.
+        """
+        if not self.sqlite:
+            connection.execute(_NOTIFY)
+
+    @staticmethod
+    @contextmanager
+    def translated() -> Iterator[None]:
+        """Turn the driver's errors that mean "not now" into `CatalogueUnavailable`."""
+        with _translated():
+            yield
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT, in this database's dialect."""
@@ -81,7 +118,7 @@ class Database:
 
     def migrate(self) -> tuple[str | None, str]:
         """Bring the schema up to date. Returns the revision before (None: an empty database) and after."""
-        with _translated(), self._turn(), self._opened() as connection:
+        with _translated(), self._turn(Deadline()), self._opened() as connection:
             if not self.sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             before = _revision(connection)
@@ -95,41 +132,50 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
-        with suppress(CatalogueUnavailable), self._turn():  # a writer that hangs keeps its own
-            self._put_away()
+        with suppress(CatalogueUnavailable), self._turn(Deadline()):  # a writer that hangs keeps its own
+            self._close_writer()
         self.engine.dispose()
 
     @contextmanager
-    def _writer(self) -> Iterator[Connection]:
-        """A connection to write with. SQLite has one writer at a time, so the same one serves them all.
+    def _writer(self, deadline: Deadline) -> Iterator[Connection]:
+        """A connection to write with. SQLite has one writer at a time, so one connection serves all writers.
 
-        Taking it from the pool and giving it back costs as much as one of its statements. After an error it is not
-        used again.
+        Taking a connection from the pool and giving it back costs as much as a statement. After an error the connection
+        is not used again.
         """
         if not self.sqlite:
             with self.engine.connect() as connection:
                 yield connection
             return
-        if self._kept is None:
-            self._kept = self.engine.connect()
+        if self._write_connection is None:
+            self._write_connection = self.engine.connect()
         try:
-            yield self._kept
+            self._limit_lock_wait(self._write_connection, deadline)
+            yield self._write_connection
         except BaseException:
-            self._put_away()
+            self._close_writer()
             raise
 
-    def _put_away(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
+    def _limit_lock_wait(self, connection: Connection, deadline: Deadline) -> None:
+        """Let SQLite wait for another process's lock until the deadline at most."""
+        milliseconds = int(1000 * min(self._lock_seconds, deadline.left()))
+        if milliseconds != self._lock_milliseconds:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}")
+            self._lock_milliseconds = milliseconds
+
+    def _close_writer(self) -> None:
+        connection, self._write_connection = self._write_connection, None
+        self._lock_milliseconds = int(1000 * self._lock_seconds)
+        if connection is not None:
+            connection.close()
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """SQLite lets writers collide and sleep; within a process they queue here instead, and not for ever."""
+    def _turn(self, deadline: Deadline) -> Iterator[None]:
+        """SQLite lets writers collide and sleep; within a process they queue here instead, until their deadline."""
         if self._writing is None:
             yield
-        elif not self._writing.acquire(timeout=_WAIT_SECONDS):
-            raise CatalogueUnavailable(f"The database was busy for {_WAIT_SECONDS} s.")
+        elif not self._writing.acquire(timeout=deadline.left()):
+            raise CatalogueUnavailable("The database was busy until the time for this request was over.")
         else:
             try:
                 yield
@@ -143,11 +189,11 @@ class Database:
         with self.engine.begin() as connection:
             yield connection
 
-    def _prepare(self) -> None:
+    def _prepare(self, deadline: Deadline) -> None:
         if self._ready:
             return
-        if not self._preparing.acquire(timeout=_WAIT_SECONDS):
-            raise CatalogueUnavailable(f"The database could not be prepared within {_WAIT_SECONDS} s.")
+        if not self._preparing.acquire(timeout=min(self._lock_seconds, deadline.left())):
+            raise CatalogueUnavailable("The database's schema is being brought up to date, which takes a while.")
         try:
             if not self._ready:
                 self.migrate()
@@ -156,13 +202,13 @@ class Database:
             self._preparing.release()
 
 
-def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False}, pool_size=32)
+def _sqlite_engine(url: str, lock_seconds: float) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": lock_seconds, "check_same_thread": False}, pool_size=32)
 
     @event.listens_for(engine, "connect")
     def _durable(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would come before ours
-        _enter_wal(connection)
+        _enter_wal(connection, lock_seconds)
         for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -174,13 +220,13 @@ def _sqlite_engine(url: str) -> Engine:
     return engine
 
 
-def _enter_wal(connection: sqlite3.Connection) -> None:
+def _enter_wal(connection: sqlite3.Connection, seconds: float) -> None:
     """Ask again while others hold a new database, as at the first start of several processes.
 
     To whoever changes the mode meanwhile SQLite says that it is locked, at once and whatever the timeout.
     https://sqlite.org/c3ref/busy_handler.html
     """
-    end = time.monotonic() + _WAIT_SECONDS
+    end = time.monotonic() + seconds
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -197,15 +243,17 @@ def _postgres_engine(url: str) -> Engine:
         pool_pre_ping=True,
         pool_size=_POOL,
         max_overflow=_POOL_MORE,
-        pool_timeout=_WAIT_SECONDS,
+        pool_timeout=_LOCK_SECONDS,
         connect_args=_POSTGRES_OPTIONS,
     )
 
 
+_NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
+
 _POSTGRES_OPTIONS = {
-    "connect_timeout": _WAIT_SECONDS,
+    "connect_timeout": int(_LOCK_SECONDS),
     # A half-open connection must not hang a webhook: the kernel gives up after as long as we would.
-    "tcp_user_timeout": _WAIT_SECONDS * 1000,
+    "tcp_user_timeout": int(_LOCK_SECONDS * 1000),
     "application_name": "tapekeeper",
 }
 
@@ -214,20 +262,25 @@ _POSTGRES_OPTIONS = {
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, PoolTimeout, OSError) as error:
-        if isinstance(error, DBAPIError) and not _unavailable(error.orig):
+    except CatalogueUnavailable:
+        raise
+    except Exception as error:
+        reason = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        if not _unavailable(reason):
             raise
-        reason = getattr(error, "orig", None) or error
         raise CatalogueUnavailable(f"The database cannot be used right now: {str(reason).strip()}") from error
 
 
-def _unavailable(error: BaseException | None) -> bool:
+def _unavailable(error: BaseException) -> bool:
     """Operational errors (locked, full, gone) are the database's; data and programming errors are ours."""
+    if isinstance(error, (PoolTimeout, OSError)):
+        return True
     if isinstance(error, sqlite3.Error):
         # The bare class is what SQLite raises for a damaged file, and for one that is no database at all.
         return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
-    import psycopg
-
+    psycopg = sys.modules.get("psycopg")  # not loaded where the catalogue is a SQLite file
+    if psycopg is None:
+        return False
     # Read-only: a connection to what was the primary before a failover.
     passing = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
     return isinstance(error, passing)

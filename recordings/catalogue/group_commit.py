@@ -1,8 +1,7 @@
-"""Work that waits for the same thing, done together: what several threads bring at once becomes one transaction.
+"""Group commit: what several threads want to commit at the same moment becomes one transaction.
 
-A durable commit costs the same for one row as for many, and so does most of what a statement costs. Whoever comes alone
-is served at once; where several came the last time, as many are waited for, for 8 ms at the most: with less patience
-batches stay small and cost more, with more of it nobody is quicker. What the work is, is not known here.
+A durable commit costs the same for one row as for many, and so does most of what a statement costs. What is committed
+is not known here.
 """
 
 from __future__ import annotations
@@ -11,111 +10,137 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-# One more than came the last time is waited for as long as there is one. Where it stayed away, that is tried again only
-# after so many batches: it may not exist, and then the waiting takes all the patience there is.
-_UNTIL_NEXT_TRIAL = 16
+from recordings.timeouts import Deadline
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class GroupCommit(Generic[Item, Result]):
-    """`work` takes the items of all threads that wait, in their order, and gives a result for each.
+    """`commit(items, deadline)` commits the items of all threads that wait, and returns a result for each item.
 
-    The first thread works for all, then one of those that came meanwhile. When `work` raises, each item is tried by
-    itself, so that nobody suffers for another's; an error of the kind `common` is everybody's, and not tried again.
-    At `most` so many make a batch; company is waited for with so much `patience`, in seconds.
+    The first thread commits for all; then the thread that came last, whose deadline is the farthest. When `commit`
+    raises, it is called again for each item alone, so that no item fails because of another one; an `unavailable`
+    error is every item's, and is not tried again. `most` bounds the size of a batch.
+
+    A thread that comes alone is served at once. Otherwise the next commit begins when as many threads wait as had a
+    part in the last one, or after `wait` seconds: 8 ms was best, shorter waits make smaller batches that cost more,
+    longer ones only add latency.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[Item]], Sequence[Result]],
-        common: type[Exception],
+        commit: Callable[[Sequence[Item], Deadline], Sequence[Result]],
+        unavailable: type[Exception],
         *,
         most: int = 64,
-        patience: float = 0.008,
+        wait: float = 0.008,
     ) -> None:
-        self._work = work
-        self._common = common
+        self._commit = commit
+        self._unavailable = unavailable
         self._most = most
-        self._patience = patience
+        self._wait = wait
         self._guard = threading.Lock()
-        self._waiting: list[_Ticket[Item, Result]] = []
-        self._working = False
-        self._expected = 1  # as many as are waited for
-        self._until_trial = 0  # batches until one more is waited for
+        self._waiting: list[_Entry[Item, Result]] = []
+        self._led = False  # a thread leads: it gathers or commits
+        self._expected = 1
         self._gathered = threading.Event()
 
-    def do(self, item: Item) -> Result:
-        """The result for this item. Raises what `work` raises for it."""
-        ticket: _Ticket[Item, Result] = _Ticket(item)
-        with self._guard:
-            self._waiting.append(ticket)
-            if len(self._waiting) >= self._expected:
-                self._gathered.set()
-            first, self._working = not self._working, True
-        if not first:
-            ticket.sleep.acquire()
-        if not ticket.done:
-            self._serve(ticket)
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.results[0]
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for a commit that has not begun."""
+        return len(self._waiting)
 
-    def _serve(self, mine: _Ticket[Item, Result]) -> None:
-        batch = [mine]
+    def do(self, item: Item, deadline: Deadline) -> Result:
+        """The result for this item, or what `commit` raised for it.
+
+        Raises an `unavailable` error when the deadline passes first: then the item may be committed or not.
+        """
+        entry: _Entry[Item, Result] = _Entry(item, deadline)
+        with self._guard:
+            entry.leads, self._led = not self._led, True
+            if not entry.leads:
+                self._waiting.append(entry)
+                if len(self._waiting) + 1 >= self._expected:
+                    self._gathered.set()
+        if not entry.leads:
+            self._follow(entry)
+        if entry.leads:
+            self._lead(entry)
+        if entry.error is not None:
+            raise entry.error
+        return entry.results[0]
+
+    def _follow(self, entry: _Entry[Item, Result]) -> None:
+        """Sleep until the entry has its result, or is to lead."""
+        entry.sleep.acquire(timeout=entry.deadline.left())
+        with self._guard:
+            if entry.leads or entry.done:
+                return
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+        raise self._unavailable("The database was busy until the time for this request was over.")
+
+    def _lead(self, leader: _Entry[Item, Result]) -> None:
+        batch = [leader]
         try:
-            self._gathered.wait(self._patience)
-            batch = self._next_batch()
-            self._try(batch)
+            self._gather()
+            batch = self._next_batch(leader)
+            self._commit_batch(batch, leader.deadline)
         finally:
-            for ticket in batch:
-                if not ticket.done:  # this thread was torn out of the work
-                    ticket.error = self._common("The work was broken off.")
-            with self._guard:
-                if mine in self._waiting:  # torn out before the work began
-                    self._waiting.remove(mine)
-                successor = self._waiting[:1]
-                self._working = bool(successor)
-            for ticket in (*batch, *successor):
-                ticket.sleep.release()
+            self._hand_over(batch)
 
-    def _next_batch(self) -> list[_Ticket[Item, Result]]:
+    def _gather(self) -> None:
         with self._guard:
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            self._expect(len(batch))
-            if len(self._waiting) < self._expected:
+            complete = len(self._waiting) + 1 >= self._expected
+            if not complete:
                 self._gathered.clear()
+        if not complete:
+            self._gathered.wait(self._wait)
+
+    def _next_batch(self, leader: _Entry[Item, Result]) -> list[_Entry[Item, Result]]:
+        with self._guard:
+            others = self._most - 1
+            batch, self._waiting = [*self._waiting[:others], leader], self._waiting[others:]
+            self._expected = len(batch)
         return batch
 
-    def _expect(self, came: int) -> None:
-        """How many are waited for next, now that so many came."""
-        if came < self._expected:
-            self._until_trial = _UNTIL_NEXT_TRIAL
-        elif self._until_trial:
-            self._until_trial -= 1
-        self._expected = min(came + 1, self._most) if came > 1 and not self._until_trial else came
+    def _hand_over(self, batch: Sequence[_Entry[Item, Result]]) -> None:
+        """Wake the threads of this batch, and the thread that leads the next one."""
+        with self._guard:
+            for entry in batch:
+                if not entry.done:  # an error such as KeyboardInterrupt tore the leader out of the commit
+                    entry.error = self._unavailable("The commit was broken off.")
+            successors = [self._waiting.pop()] if self._waiting else []
+            for entry in successors:
+                entry.leads = True
+            self._led = bool(successors)
+        for entry in (*batch, *successors):
+            entry.sleep.release()
 
-    def _try(self, batch: Sequence[_Ticket[Item, Result]]) -> None:
+    def _commit_batch(self, batch: Sequence[_Entry[Item, Result]], deadline: Deadline) -> None:
         try:
-            for ticket, result in zip(batch, self._work([ticket.item for ticket in batch]), strict=True):
-                ticket.results.append(result)
-        except self._common as error:
-            for ticket in batch:
-                ticket.error = type(error)(*error.args)  # its own: a raised error carries its thread's traceback
+            results = self._commit([entry.item for entry in batch], deadline)
+            for entry, result in zip(batch, results, strict=True):
+                entry.results.append(result)
+        except self._unavailable as error:
+            for entry in batch:  # each its own: a raised error carries the traceback of its thread
+                entry.error = type(error)(*error.args)
         except Exception as error:
             if len(batch) == 1:
                 batch[0].error = error
-            else:
-                for ticket in batch:
-                    self._try([ticket])
+                return
+            for entry in batch:
+                self._commit_batch([entry], deadline)
 
 
-class _Ticket(Generic[Item, Result]):
-    """One item, and the lock on which its thread sleeps until there is a result, or until it is to work itself."""
+class _Entry(Generic[Item, Result]):
+    """One item, and the lock on which its thread sleeps until the item has a result, or the thread is to lead."""
 
-    def __init__(self, item: Item) -> None:
+    def __init__(self, item: Item, deadline: Deadline) -> None:
         self.item = item
+        self.deadline = deadline
+        self.leads = False
         self.results: list[Result] = []
         self.error: Exception | None = None
         self.sleep = threading.Lock()

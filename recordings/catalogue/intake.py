@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, case, delete, func, insert, literal, select, update
@@ -26,6 +26,7 @@ from recordings.model import (
     Transcription,
     conversation_key,
 )
+from recordings.timeouts import Deadline
 
 from .database import Database
 from .tables import call_events, calls, copies, deliveries, recordings, transcriptions
@@ -58,8 +59,8 @@ class _Taken(NamedTuple):
 class Intake:
     """The catalogue in one database.
 
-    `storages` names where each new recording wants a copy; `grace` is for how many seconds the sweep leaves a new copy
-    to the queue's own dispatch. Every method raises `CatalogueUnavailable` when the database cannot commit.
+    `storages` names where each new recording wants a copy. After a commit `announce` is told how many copies are due
+    now, for the workers of this process. Every method raises `CatalogueUnavailable` when the database cannot commit.
     """
 
     def __init__(
@@ -68,12 +69,12 @@ class Intake:
         storages: Sequence[str],
         *,
         clock: Callable[[], datetime] = utc_now,
-        grace: float = 30,
+        announce: Callable[[int], None] = lambda copies: None,
     ) -> None:
         self.database = database
         self._storages = tuple(storages)
         self._clock = clock
-        self._grace = timedelta(seconds=grace)
+        self._announce = announce
         unique = recordings.c["id", "application_id", "recording_uuid"]
         self._new_recordings = database.insert(recordings).on_conflict_do_nothing().returning(*unique)
 
@@ -86,29 +87,37 @@ class Intake:
         return self.database.sqlite
 
     def accept(self, delivery: Delivery, events: Sequence[Event], *, kept: int | None = None) -> Accepted:
-        """Commit the raw delivery and all that it says. Returns the new copies, which wait for dispatch.
+        """Commit the raw delivery and all that it says. Returns the new copies, which are due.
 
         `kept` is the row of a delivery that lies here already and is taken in once more: nothing is doubled.
         """
-        return self._accept_all([_Arrival(delivery, events, kept)])[0]
+        return self._accept_all([_Arrival(delivery, events, kept)], Deadline())[0]
 
-    def accept_all(self, arrivals: Sequence[tuple[Delivery, Sequence[Event]]]) -> list[Accepted]:
+    def accept_all(
+        self, arrivals: Sequence[tuple[Delivery, Sequence[Event]]], deadline: Deadline | None = None
+    ) -> list[Accepted]:
         """The same for several deliveries in one transaction, all or none."""
-        return self._accept_all([_Arrival(delivery, events, None) for delivery, events in arrivals])
+        return self._accept_all(
+            [_Arrival(delivery, events, None) for delivery, events in arrivals], deadline or Deadline()
+        )
 
-    def _accept_all(self, arrivals: Sequence[_Arrival]) -> list[Accepted]:
-        with self.database.write() as connection:
+    def _accept_all(self, arrivals: Sequence[_Arrival], deadline: Deadline) -> list[Accepted]:
+        with self.database.write(deadline) as connection:
             taken = self._take_all(connection, arrivals)
             copy_ids = self._want_copies(connection, [one.recording_id for each in taken for one in each if one.wanted])
             self._keep_all(connection, arrivals, taken)
+            if copy_ids:
+                self.database.tell_others(connection)
+        if copy_ids:
+            self._announce(sum(len(ids) for ids in copy_ids.values()))
         return [
             Accepted(_outcome(each), tuple(id_ for one in each if one.wanted for id_ in copy_ids[one.recording_id]))
             for each in taken
         ]
 
-    def keep(self, delivery: Delivery, problem: str) -> None:
+    def keep(self, delivery: Delivery, problem: str, deadline: Deadline | None = None) -> None:
         """Commit a delivery that could not be understood, for a person to look at."""
-        with self.database.write() as connection:
+        with self.database.write(deadline) as connection:
             connection.execute(_NEW_DELIVERIES, self._raw(delivery) | {"outcome": "unreadable", "problem": problem})
 
     def note_call(self, call: Call, application_id: str) -> None:
@@ -234,8 +243,7 @@ class Intake:
 
     def _want_copies(self, connection: Connection, recording_ids: Sequence[int]) -> dict[int, list[int]]:
         """A copy of each of these in each storage; their ids by recording."""
-        now = self._clock()
-        wanted = {"state": State.PENDING.value, "attempts": 0, "held_until": now, "due_at": now + self._grace}
+        wanted = {"state": State.PENDING.value, "attempts": 0, "due_at": self._clock()}
         rows = [
             wanted | {"recording_id": recording_id, "storage": storage}
             for recording_id in recording_ids

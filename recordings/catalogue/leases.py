@@ -1,54 +1,69 @@
-"""The life of a copy: claimed under a lease, renewed, finished by whoever still holds it, swept up when nobody does.
+"""Claims on copies: a worker takes copies that are due under a lease, renews the lease, and ends the claim.
 
-Each step is one conditional UPDATE, the same for SQLite and Postgres. A claim hands out a token; finishing asks for it,
-so a worker that was frozen or cut off cannot overwrite what its successor did. The queue only says "look at copy X":
-losing it loses nothing, because `due` finds every copy whose time has come.
+A copy's row is its job. Each step is one conditional UPDATE. A claim comes with a token, and ending it asks for the
+token: a worker that was frozen or cut off cannot overwrite what its successor did. When copies become due without a
+worker stands in `schedule`.
 """
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, String, Update, and_, bindparam, cast, func, select, update
+from sqlalchemy import ColumnElement, String, Update, and_, bindparam, cast, not_, select, update
 
 from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable, LeaseLost
 from recordings.model import Recording, State
 from recordings.storage import PutResult
+from recordings.timeouts import Deadline
 
 from .database import Database
 from .group_commit import GroupCommit
 from .listing import by_ids
-from .tables import copies, recordings
+from .tables import copies
 
-log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-_LIVE = (State.PENDING.value, State.WAITING.value, State.BLOCKED.value, State.FETCHING.value)
-_REDISPATCH_SECONDS = 300.0
+# Of a copy whose workers died this often without a word, the next claim waits as after an error: it may be what kills
+# them. See `Schedule.back_off_dead`.
+DEATHS_TOLERATED = 3
 
-# Made once: making a statement costs more than running it.
-_CLAIM = (
+
+def claimable() -> ColumnElement[bool]:
+    """The copies that a worker may take at the time `now`."""
+    dead = and_(copies.c.state == State.FETCHING.value, copies.c.attempts > DEATHS_TOLERATED)
+    return and_(copies.c.due_at <= bindparam("now"), not_(dead))
+
+
+# Statements are made once: making one costs more than running it.
+_CLAIMED = (
     update(copies)
-    .where(copies.c.id.in_(bindparam("wanted", expanding=True)))
-    .where(copies.c.state.in_(_LIVE), copies.c.held_until <= bindparam("now"))
     .values(
         state=State.FETCHING.value,
         token=bindparam("new_token", String) + cast(copies.c.id, String),
-        held_until=bindparam("until"),
         due_at=bindparam("until"),
         attempts=copies.c.attempts + 1,
     )
     .returning(*copies.c["id", "recording_id", "storage", "token", "attempts", "key"])
 )
-
-# A copy whose workers died this often without a word waits like one that failed: it may be what kills them.
-_DEATHS_TOLERATED = 3
+_CLAIM_ROW = _CLAIMED.where(copies.c.id == bindparam("row_id"), copies.c.due_at <= bindparam("now"))
+# Workers on Postgres pass over the rows that another worker is just taking; SQLite has one writer and ignores it.
+_NEXT = (
+    select(copies.c.id)
+    .where(claimable(), copies.c.storage.not_in(bindparam("without", expanding=True)))
+    .order_by(copies.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    .cte("next_copies")
+)
+_CLAIM_NEXT = _CLAIMED.where(copies.c.id.in_(select(_NEXT.c.id)))
+_MINE = and_(copies.c.id == bindparam("row_id"), copies.c.token == bindparam("row_token"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +79,18 @@ class Claim:
 
 
 class _Ending(NamedTuple):
-    """The end of a claim: the columns that it sets, and the words for `_finishing`."""
+    """The end of a claim, or a change under it: the columns that it sets, and the parameters of `_ending`."""
 
-    names: tuple[str, ...]
-    words: dict[str, Any]
-
-
-_Step = int | _Ending  # a copy that is wanted, or the end of a claim
+    columns: tuple[str, ...]
+    params: dict[str, Any]
 
 
 class Leases:
-    """Claims on the copies in one database; `lease` in seconds. Raises `CatalogueUnavailable` as the database does."""
+    """Claims on the copies in one database; `lease` in seconds. Raises `CatalogueUnavailable` as the database does.
+
+    On SQLite, where writers take turns, the claims of several threads are one transaction, and so are their endings.
+    On Postgres each is a transaction of its own: writers need not wait for each other there.
+    """
 
     def __init__(
         self,
@@ -86,45 +102,88 @@ class Leases:
     ) -> None:
         self.database = database
         self.lease = lease
-        self._redispatch = timedelta(seconds=min(_REDISPATCH_SECONDS, 5 * lease))
         self._clock = clock
         self._new_token = new_token
-        self._together = GroupCommit(self._commit_all, CatalogueUnavailable)
+        self._claims = GroupCommit[frozenset[str], "Claim | None"](self._claim_each, CatalogueUnavailable)
+        self._endings = GroupCommit[_Ending, bool](self._end_all, CatalogueUnavailable)
+
+    # --- Claiming ----------------------------------------------------------------------------------------------------
+
+    def claim_next(self, without: Collection[str] = ()) -> Claim | None:
+        """Take the copy that has been due for the longest time, in none of these storages; None when none is due."""
+        return self._commit(self._claims, self._claim_each, frozenset(without))
 
     def claim(self, copy_id: int) -> Claim | None:
-        """Take the copy, or None: done, held by another, or its time has not come."""
-        claimed: Claim | None = self._commit(copy_id)
-        return claimed
+        """Take this copy, or None: it is done, held by another worker, or not due yet."""
+        claims = self._claim_rows(_CLAIM_ROW, Deadline(), row_id=copy_id)
+        return claims[0] if claims else None
 
-    def _take(self, connection: Connection, wanted: Sequence[int]) -> dict[int, Claim]:
-        """The claims on those of these copies that nobody holds, by copy."""
-        now = self._clock()  # not earlier: waiting for a busy database must not eat up the lease
-        until = now + timedelta(seconds=self.lease)
-        told = {"wanted": wanted, "now": now, "new_token": f"{self._new_token()}-", "until": until}
-        rows = connection.execute(_CLAIM, told).all()
-        known = by_ids(connection, {row.recording_id for row in rows}) if rows else {}
-        return {
-            row.id: Claim(row.id, row.token, row.storage, row.attempts, known[row.recording_id], row.key)
-            for row in rows
-        }
+    def take(self, recording_id: int, storage: str) -> Claim | None:
+        """Ask for a copy in this storage, and claim it at once. None: it is stored, or another worker holds it."""
+        now = self._clock()
+        held = and_(copies.c.state == State.FETCHING.value, copies.c.due_at > now)
+        values = {"state": State.FETCHING.value, "token": self._new_token(), "due_at": self._lease_end()}
+        statement = self.database.insert(copies).values(
+            values | {"recording_id": recording_id, "storage": storage, "attempts": 1}
+        )
+        statement = statement.on_conflict_do_update(
+            index_elements=["recording_id", "storage"],
+            set_=values | {"attempts": copies.c.attempts + 1},
+            where=and_(copies.c.state != State.STORED.value, not_(held)),
+        )
+        claims = self._claim_rows(statement.returning(*_CLAIMED_COLUMNS), Deadline())
+        return claims[0] if claims else None
+
+    def reopen(self, copy_id: int, problem: str) -> Claim | None:
+        """Claim a stored copy that was found missing or damaged. None: it is not stored any more."""
+        values = {"state": State.FETCHING.value, "token": self._new_token(), "due_at": self._lease_end(), "attempts": 1}
+        statement = reopening(copy_id, problem).values(values).returning(*_CLAIMED_COLUMNS)
+        claims = self._claim_rows(statement, Deadline())
+        return claims[0] if claims else None
+
+    def _claim_each(self, asked: Sequence[frozenset[str]], deadline: Deadline) -> list[Claim | None]:
+        without = list(frozenset().union(*asked))
+        claims = self._claim_rows(_CLAIM_NEXT, deadline, most=len(asked), without=without)
+        return [*claims, *[None] * (len(asked) - len(claims))]
+
+    def _claim_rows(self, statement: Any, deadline: Deadline, **params: Any) -> list[Claim]:
+        with self.database.write(deadline) as connection:
+            # The time is taken here: waiting for a busy database must not eat up the lease.
+            times = {"now": self._clock(), "until": self._lease_end(), "new_token": f"{self._new_token()}-"}
+            rows = connection.execute(statement, params | times).all()
+        if not rows:
+            return []
+        with self.database.read() as connection:
+            recordings = by_ids(connection, {row.recording_id for row in rows})
+        return [
+            Claim(row.id, row.token, row.storage, row.attempts, recordings[row.recording_id], row.key) for row in rows
+        ]
+
+    def _lease_end(self) -> datetime:
+        return self._clock() + timedelta(seconds=self.lease)
+
+    # --- Under a claim -----------------------------------------------------------------------------------------------
 
     def renew(self, tokens: Collection[str]) -> set[str]:
-        """Hold on to these claims for another lease; returns those that are still ours."""
+        """Hold these claims for another lease; returns the tokens of those that are still ours."""
         mine = and_(copies.c.token.in_(tokens), copies.c.state == State.FETCHING.value)
         with self.database.write() as connection:
-            until = self._clock() + timedelta(seconds=self.lease)
-            statement = update(copies).where(mine).values(held_until=until, due_at=until).returning(copies.c.token)
+            statement = update(copies).where(mine).values(due_at=self._lease_end()).returning(copies.c.token)
             return {row.token for row in connection.execute(statement)}
 
     def pin(self, claim: Claim, key: str) -> None:
         """Fix the key for this and every later attempt. Raises `LeaseLost`."""
-        self._finish(claim, state=State.FETCHING, token=claim.token, key=key)
+        self._end(claim, key=key)
+
+    # --- Ending a claim ----------------------------------------------------------------------------------------------
 
     def stored(self, claim: Claim, *, key: str, content_type: str, result: PutResult) -> None:
         """The copy is there, by the store's own word. Raises `LeaseLost` when another worker holds it now."""
-        self._finish(
+        self._end(
             claim,
-            state=State.STORED,
+            state=State.STORED.value,
+            token=None,
+            due_at=None,
             key=key,
             size=result.size,
             sha256=result.sha256,
@@ -134,135 +193,62 @@ class Leases:
             error=None,
         )
 
-    def again(self, claim: Claim, state: State, error: str, delay: float) -> None:
+    def retry_later(self, claim: Claim, state: State, error: str, delay: float) -> None:
         """Another attempt after `delay` seconds, shown as `waiting` or `blocked`. Raises `LeaseLost`."""
         then = self._clock() + timedelta(seconds=delay)
-        self._finish(claim, state=state, error=error, held_until=then, due_at=then)
+        self._end(claim, state=state.value, token=None, error=error, due_at=then)
 
     def failed(self, claim: Claim, error: str) -> None:
         """No further attempt by itself. Raises `LeaseLost`."""
-        self._finish(claim, state=State.FAILED, error=error)
+        self._end(claim, state=State.FAILED.value, token=None, error=error, due_at=None)
 
     def give_back(self, claim: Claim, delay: float = 0) -> bool:
-        """Let another worker have it, at once or in `delay` seconds: the attempt was not made and does not count.
+        """Let another worker have the copy, at once or in `delay` seconds. The attempt does not count: it was not made.
 
-        False when it was not ours any more: done, or taken over.
+        False when the copy was not ours any more: it is done, or another worker took over.
         """
         then = self._clock() + timedelta(seconds=delay)
-        # The attempt was the last one: nobody claims what is ours.
-        return self._wrote(claim, State.PENDING, held_until=then, due_at=then, attempts=claim.attempts - 1)
+        # The attempt was the last one: no worker can claim a copy that is ours.
+        values = {"state": State.PENDING.value, "token": None, "due_at": then, "attempts": claim.attempts - 1}
+        return self._write(claim, values)
 
-    def retry(self, recording_uuid: str) -> list[int]:
-        """Make every copy of the recording that is not stored, nor in work, due now. Returns their ids."""
-        now = self._clock()
-        its = select(recordings.c.id).where(recordings.c.recording_uuid == recording_uuid)
-        idle = copies.c.state.in_([s.value for s in (State.FAILED, State.BLOCKED, State.WAITING, State.PENDING)])
-        statement = update(copies).where(and_(copies.c.recording_id.in_(its), idle))
-        with self.database.write() as connection:
-            rows = connection.execute(
-                statement.values(state=State.PENDING.value, held_until=now, due_at=now).returning(copies.c.id)
-            )
-            return [row.id for row in rows]
-
-    def due(self, *, limit: int = 500) -> list[int]:
-        """The copies to dispatch now. Each is given out once in five minutes (or leases), whoever asks."""
-        now = self._clock()
-        late = select(copies.c.id).where(and_(copies.c.state.in_(_LIVE), copies.c.due_at <= now))
-        # Two workers that sweep at once take different rows, and neither waits for the other. SQLite ignores it.
-        chosen = late.order_by(copies.c.due_at).limit(limit).with_for_update(skip_locked=True)
-        statement = update(copies).where(and_(copies.c.id.in_(chosen), copies.c.due_at <= now))
-        with self.database.write() as connection:
-            rows = connection.execute(statement.values(due_at=now + self._redispatch).returning(copies.c.id))
-            return [row.id for row in rows]
-
-    def postpone(self, copy_ids: Collection[int], seconds: float) -> None:
-        """These could not be dispatched: they are due again so soon."""
-        then = self._clock() + timedelta(seconds=seconds)
-        waiting = and_(copies.c.id.in_(copy_ids), copies.c.state.in_(_LIVE), copies.c.due_at > then)
-        with self.database.write() as connection:
-            connection.execute(update(copies).where(waiting).values(due_at=then))
-
-    def expire(self, delay: Callable[[int], float]) -> int:
-        """Let copies that keep killing their worker wait; `delay` gives the seconds by the number of attempts.
-
-        A worker that dies says nothing, so the attempts that `claim` counted are all there is to go by.
-        """
-        now = self._clock()
-        dead = and_(copies.c.state == State.FETCHING.value, copies.c.held_until <= now)
-        query = select(*copies.c["id", "token", "attempts"]).where(dead, copies.c.attempts > _DEATHS_TOLERATED)
-        with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        for row in rows:
-            then = now + timedelta(seconds=delay(row.attempts))
-            error = f"The worker stopped without a word at attempt {row.attempts}; look at its log and its memory."
-            values = {"state": State.WAITING.value, "token": None, "error": error, "held_until": then, "due_at": then}
-            with self.database.write() as connection:
-                connection.execute(update(copies).where(dead, copies.c.token == row.token).values(values))
-        return len(rows)
-
-    def wake(self) -> None:
-        """At a worker's start: copies that nobody holds, and those that wait for a mend, are due at once.
-
-        A restart is how most configuration faults end, and the queue may have lost what it was told.
-        """
-        now = self._clock()
-        blocked = copies.c.state == State.BLOCKED.value
-        unclaimed = and_(copies.c.state.in_(_LIVE), copies.c.held_until <= now)
-        with self.database.write() as connection:
-            connection.execute(update(copies).where(blocked).values(held_until=now, due_at=now))
-            connection.execute(update(copies).where(unclaimed).values(due_at=now))
-
-    def due_within(self, seconds: float) -> bool:
-        """Whether the sweep will have something to do so soon."""
-        soon = self._clock() + timedelta(seconds=seconds)
-        query = select(copies.c.id).where(copies.c.state.in_(_LIVE), copies.c.due_at <= soon).limit(1)
-        with self.database.read() as connection:
-            return connection.execute(query).first() is not None
-
-    def overdue(self) -> tuple[int, float]:
-        """How many copies anybody could claim now, and for how many seconds the oldest of them has been waiting."""
-        now = self._clock()
-        free = and_(copies.c.state.in_(_LIVE), copies.c.held_until <= now)
-        # The oldest by a row, not by min(): that would come back without the column's type, as text from SQLite.
-        oldest = select(copies.c.held_until).where(free).order_by(copies.c.held_until).limit(1)
-        with self.database.read() as connection:
-            count = connection.execute(select(func.count()).select_from(copies).where(free)).scalar_one()
-            since = connection.execute(oldest).scalar()
-        return count, (now - since).total_seconds() if since else 0.0
-
-    def _finish(self, claim: Claim, *, state: State, **values: Any) -> None:
-        if not self._wrote(claim, state, **values):
+    def _end(self, claim: Claim, **values: Any) -> None:
+        if not self._write(claim, values):
             raise LeaseLost(f"Another worker took over {claim.recording.recording_uuid} in {claim.storage}.")
 
-    def _wrote(self, claim: Claim, state: State, **values: Any) -> bool:
-        told = {"state": state.value, "token": None} | values
-        mine = {"its_id": claim.copy_id, "its_token": claim.token}
-        return bool(self._commit(_Ending(tuple(told), mine | {f"new_{name}": value for name, value in told.items()})))
+    def _write(self, claim: Claim, values: dict[str, Any]) -> bool:
+        """Set these columns of the row, if the claim still holds; whether it did."""
+        params = {"row_id": claim.copy_id, "row_token": claim.token}
+        params |= {f"new_{name}": value for name, value in values.items()}
+        return self._commit(self._endings, self._end_all, _Ending(tuple(values), params))
 
-    def _commit(self, step: _Step) -> Any:
-        """The step's result, once it is committed: the `Claim` on a copy or None, or whether an ending was ours.
+    def _end_all(self, endings: Sequence[_Ending], deadline: Deadline) -> list[bool]:
+        with self.database.write(deadline) as connection:
+            results = [connection.execute(_ending(ending.columns), ending.params).rowcount > 0 for ending in endings]
+            if any(ending.params.get("new_state") == State.PENDING.value for ending in endings):
+                self.database.tell_others(connection)
+            return results
 
-        On SQLite, where writers take turns, in one transaction with all that wait. On Postgres they need not wait; and
-        transactions of several rows, each in an order of its own, could wait for each other there.
-        """
-        return self._together.do(step) if self.database.sqlite else self._commit_all([step])[0]
+    def _commit(
+        self,
+        group: GroupCommit[Item, Result],
+        alone: Callable[[Sequence[Item], Deadline], Sequence[Result]],
+        item: Item,
+    ) -> Result:
+        deadline = Deadline()
+        return group.do(item, deadline) if self.database.sqlite else alone([item], deadline)[0]
 
-    def _commit_all(self, steps: Sequence[_Step]) -> list[Any]:
-        wanted = [step for step in steps if not isinstance(step, _Ending)]
-        with self.database.write() as connection:
-            ended = [
-                connection.execute(_finishing(step.names), step.words).rowcount > 0
-                for step in steps
-                if isinstance(step, _Ending)
-            ]
-            taken = self._take(connection, wanted) if wanted else {}
-        endings = iter(ended)
-        # Of two who want the same copy the first gets it.
-        return [next(endings) if isinstance(step, _Ending) else taken.pop(step, None) for step in steps]
+
+_CLAIMED_COLUMNS = copies.c["id", "recording_id", "storage", "token", "attempts", "key"]
+
+
+def reopening(copy_id: int, problem: str) -> Update:
+    """The UPDATE by which a stored copy is stored no more. Its key stays: there the new object belongs."""
+    stored = and_(copies.c.id == copy_id, copies.c.state == State.STORED.value)
+    return update(copies).where(stored).values(error=problem, size=None, sha256=None, stored_at=None)
 
 
 @cache
-def _finishing(names: tuple[str, ...]) -> Update:
-    """The UPDATE that ends a claim, by the columns that it sets; also made once."""
-    mine = and_(copies.c.id == bindparam("its_id"), copies.c.token == bindparam("its_token"))
-    return update(copies).where(mine).values({name: bindparam(f"new_{name}") for name in names})
+def _ending(columns: tuple[str, ...]) -> Update:
+    """The UPDATE of a row under a claim, by the columns that it sets; also made once."""
+    return update(copies).where(_MINE).values({name: bindparam(f"new_{name}") for name in columns})

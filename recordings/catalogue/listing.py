@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, select
 
 from recordings.model import Copy, Recording, State, conversation_key, worst
 
@@ -34,11 +34,22 @@ _OWN = recordings.c[
 ]
 _NAMES, _COPY_NAMES, _CALL_NAMES = ([column.name for column in part] for part in (_OWN, copies.c, calls.c))
 _COPY, _CALL = len(_NAMES), len(_NAMES) + len(_COPY_NAMES)  # where their columns begin in a row
-_ITS_CALLS = or_(
-    calls.c.conversation_key == recordings.c.conversation_key, calls.c.joined_key == recordings.c.conversation_key
-)
 
-# Recordings with their copies and their calls: a row for each pair of these.
+
+def _call_behind() -> ColumnElement[Any]:
+    """The row of the call behind a recording: its own with a leg, else the first of its own and those that moved in.
+
+    The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
+    """
+    its_own = select(calls.c.id).where(calls.c.conversation_key == recordings.c.conversation_key).correlate(recordings)
+    with_leg = its_own.where(calls.c.leg_uuid.is_not(None)).scalar_subquery()
+    own = its_own.scalar_subquery()
+    moved = select(func.min(calls.c.id)).where(calls.c.joined_key == recordings.c.conversation_key)
+    moved_in = moved.correlate(recordings).scalar_subquery()
+    return func.coalesce(with_leg, case((moved_in < own, moved_in)), own, moved_in)
+
+
+# Recordings with their copies, a row for each, and with the call behind them.
 _WHOLE: Select[Any] = (
     select(
         *_OWN,
@@ -46,8 +57,8 @@ _WHOLE: Select[Any] = (
         *(column.label(f"call_{column.name}") for column in calls.c),
     )
     .outerjoin(copies, copies.c.recording_id == recordings.c.id)
-    .outerjoin(calls, _ITS_CALLS)
-    .order_by(recordings.c.id, copies.c.id, calls.c.id)
+    .outerjoin(calls, calls.c.id == _call_behind())
+    .order_by(recordings.c.id, copies.c.id)
 )
 
 # Made once: making a statement costs more than running it, and each archived copy needs the first.
@@ -107,48 +118,33 @@ def transcripts(database: Database, recording: Recording) -> list[dict[str, Any]
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def _read(connection: Connection, query: Select[Any], **words: Any) -> dict[int, Recording]:
+def _read(connection: Connection, query: Select[Any], **params: Any) -> dict[int, Recording]:
     """The recordings that a query of `_WHOLE` gives, by row, oldest first."""
     rows: dict[int, list[Row[Any]]] = defaultdict(list)
-    for row in connection.execute(query, words):
+    for row in connection.execute(query, params):
         rows[row.id].append(row)
-    return {recording_id: _recording(its) for recording_id, its in rows.items()}
-
-
-def _call(key: str, told: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    """The call behind a conversation: its own, else the first that moved into it.
-
-    The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
-    """
-    found: dict[str, Any] | None = None
-    for call in told:
-        own = call["conversation_key"] == key
-        if found is None or (own and call["leg_uuid"]):
-            found = call
-    return found
+    return {recording_id: _recording(its_rows) for recording_id, its_rows in rows.items()}
 
 
 def _recording(rows: Sequence[Row[Any]]) -> Recording:
-    """The recording that all these rows of `_WHOLE` are about."""
+    """The recording that all these rows of `_WHOLE` are about: a row for each of its copies."""
     first = rows[0]
-    words = dict(zip(_NAMES, first[:_COPY], strict=True))
-    del words["id"], words["conversation_key"]
-    # By their ids, which come first among their columns: a copy stands in as many rows as there are calls.
-    theirs = {row[_COPY]: _copy(row[_COPY:_CALL]) for row in rows if row[_COPY] is not None}
-    told = {row[_CALL]: dict(zip(_CALL_NAMES, row[_CALL:], strict=True)) for row in rows if row[_CALL] is not None}
-    call = _call(first.conversation_key, told.values())
-    if call is not None:
-        words |= {"from_": call["from_number"], "to": call["to_number"]}
-        words |= {"direction": call["direction"], "region_url": call["region_url"]}
-        words["flow"] = first.flow or call["flow"]
-        # What the answer told is surer than what the flow's name implies: the setting may have changed since.
-        words |= {"format": call["format"] or first.format, "channels": call["channels"] or first.channels}
-    return Recording(**words, state=worst([copy.state for copy in theirs.values()]), copies=tuple(theirs.values()))
+    fields = dict(zip(_NAMES, first[:_COPY], strict=True))
+    del fields["id"], fields["conversation_key"]
+    if first[_CALL] is not None:
+        call = dict(zip(_CALL_NAMES, first[_CALL:], strict=True))
+        fields |= {"from_": call["from_number"], "to": call["to_number"]}
+        fields |= {"direction": call["direction"], "region_url": call["region_url"]}
+        fields["flow"] = first.flow or call["flow"]
+        # What the answer said is surer than what the flow's name implies: the setting may have changed since.
+        fields |= {"format": call["format"] or first.format, "channels": call["channels"] or first.channels}
+    its_copies = tuple(_copy(row[_COPY:_CALL]) for row in rows if row[_COPY] is not None)
+    return Recording(**fields, state=worst([copy.state for copy in its_copies]), copies=its_copies)
 
 
 def _copy(columns: Sequence[Any]) -> Copy:
     row = dict(zip(_COPY_NAMES, columns, strict=True))
     state = State(row["state"])
     names = ("storage", "key", "size", "sha256", "content_type", "attempts", "error", "stored_at")
-    later = row["held_until"] if state in (State.WAITING, State.BLOCKED) else None
+    later = row["due_at"] if state in (State.WAITING, State.BLOCKED) else None
     return Copy(**{name: row[name] for name in names}, state=state, next_attempt_at=later)

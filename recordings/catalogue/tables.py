@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 # The newest migration. A database that stands here is used without loading Alembic.
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -73,6 +73,7 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 
 # A literal, not a parameter: only so does SQLite see that a query may use the index of these.
 REFUSED = text("outcome = 'refused'")
+DUE = text("due_at IS NOT NULL")
 
 deliveries = Table(
     "deliveries",
@@ -129,9 +130,9 @@ copies = Table(
     Column("storage", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("token", String(64)),  # whoever holds the lease; finishing asks for it
-    Column("held_until", UtcTime, nullable=False),  # nobody may claim before: a running lease, or a back-off
-    Column("due_at", UtcTime, nullable=False),  # the sweep dispatches from then on
+    Column("token", String(64)),  # of the worker that holds the lease; the worker shows it to end its claim
+    # When a worker may take the copy: the end of a lease or of a back-off. NULL: nothing is left to do by itself.
+    Column("due_at", UtcTime),
     Column("key", Text),
     Column("size", BigInteger),
     Column("sha256", String(64)),
@@ -140,7 +141,8 @@ copies = Table(
     Column("error", Text),
     Column("stored_at", UtcTime),
     UniqueConstraint("recording_id", "storage"),
-    Index(None, "state", "due_at"),
+    Index(None, "due_at", sqlite_where=DUE, postgresql_where=DUE),
+    Index(None, "state"),
     Index(None, "token"),
     Index(None, "key"),
 )
@@ -166,7 +168,7 @@ calls = Table(
     Column("completed_at", UtcTime),
     Column("expectation", String(16)),  # of a recording: expected, met, missing, none; null where none was asked for
     Column("missing_at", UtcTime),
-    Index(None, "joined_key"),
+    Index(None, "joined_key", "id"),
     Index(None, "expectation"),
 )
 

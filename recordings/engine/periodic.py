@@ -1,4 +1,4 @@
-"""Chores that the sweep does now and then, beside dispatching what is due. What each chore does is written at it."""
+"""What a worker does now and then, beside archiving. What each task does is written where it is made."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class PeriodicTask:
 
 
 class PeriodicTasks:
-    """Does each chore whose time has come; every process keeps its own time, so a chore must bear being done twice."""
+    """Does each task whose time has come. Each process keeps its own time, so a task must bear being done twice."""
 
-    def __init__(self, chores: Sequence[PeriodicTask], *, ticks: Callable[[], float] = time.monotonic) -> None:
-        self._chores = tuple(chores)
+    def __init__(self, tasks: Sequence[PeriodicTask], *, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._tasks = tuple(tasks)
         self._ticks = ticks
-        self._due = dict.fromkeys((chore.name for chore in self._chores), ticks())
+        self._due = dict.fromkeys((task.name for task in self._tasks), ticks())
 
     def __call__(self) -> None:
-        """Do what is due. A chore that fails is logged, and its turn comes again; the sweep goes on."""
-        for chore in self._chores:
+        """Do what is due. A task that fails is logged, and its turn comes again; the other tasks are done."""
+        for task in self._tasks:
             now = self._ticks()
-            if now < self._due[chore.name]:
+            if now < self._due[task.name]:
                 continue
-            self._due[chore.name] = now + chore.every
+            self._due[task.name] = now + task.every
             try:
-                chore.run()
+                task.run()
             except CatalogueUnavailable as error:
-                log.warning("%s waits: %s", chore.name, error)
-            except Exception:
-                log.exception("%s failed; everything else goes on, and it is tried again.", chore.name)
+                log.warning("%s waits: %s", task.name, error)
+            except (Exception, SystemExit):  # a task may call a plugin, and a plugin may exit
+                log.exception("%s failed; everything else goes on, and it is tried again.", task.name)

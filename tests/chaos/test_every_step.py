@@ -70,8 +70,8 @@ class DoomedDatabase:
         return getattr(self._database, name)
 
     @contextlib.contextmanager
-    def write(self):
-        with self._database.write() as connection:
+    def write(self, deadline=None):
+        with self._database.write(deadline) as connection:
             yield connection
             self._doom.step()
         self._doom.step()
@@ -108,7 +108,8 @@ def attempt(wiring, clock):
         storages = {url: DoomedStorage(backend, doom) for url, backend in wiring.storages.items()}
         worker = dataclasses.replace(wiring.retrieval, leases=leases, storages=storages, clock=clock)
         with contextlib.suppress(Died):
-            worker.archive(copy_id)
+            if claim := leases.claim(copy_id):
+                worker.archive(claim)
 
     return look
 

@@ -199,8 +199,7 @@ def test_what_nobody_has_is_left_to_the_workers_while_vonage_has_it(start, vonag
         "1 left to the workers, who fetch them from Vonage.",
         "1 without any copy, and older than Vonage keeps them.",
     ]
-    (copy_id,) = deployment.wiring.leases.due()
-    deployment.wiring.retrieval.archive(copy_id)
+    deployment.work()
     assert states(deployment, new) == ["stored"]
 
 
@@ -213,8 +212,8 @@ def test_a_copy_that_was_left_undone_is_finished_by_a_worker_without_vonage(star
     deployment = start(old, new)
     wiring = deployment.wiring
     ((recording_id, _),) = replicate.lacking(wiring.database, new)
-    copy_id = replicate.want(wiring.database, recording_id, new, datetime.now(UTC))
-    wiring.retrieval.archive(copy_id)
+    replicate.leave(wiring.database, recording_id, new, datetime.now(UTC))
+    deployment.work()
     assert states(deployment, new) == ["stored"]
     assert file.requests == asked
 
@@ -223,7 +222,7 @@ def test_what_another_worker_holds_is_left_to_it(start, filled, old, new):
     deployment = start(old, new)
     wiring = deployment.wiring
     recording_id, _ = next(replicate.lacking(wiring.database, new))
-    claim = wiring.leases.claim(replicate.want(wiring.database, recording_id, new, datetime.now(UTC)))
+    claim = wiring.leases.take(recording_id, new)
     done = deployment.run("recordings", "copy", "--to", new)
     assert done.stdout == "2 copied.\n1 in work elsewhere just now.\n"
     wiring.leases.give_back(claim)

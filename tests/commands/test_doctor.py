@@ -53,7 +53,7 @@ def test_a_good_deployment_has_no_error(examine, make_gunicorn, tmp_path):
     assert done.exit_code == 0
     assert [one for one in findings if one["level"] == "error"] == []
     assert {one["part"] for one in findings} == {
-        *("versions", "settings", "key", "hosts", "flows", "plugins", "template", "database", "copies", "public url"),
+        *("versions", "settings", "key", "hosts", "flows", "plugins", "template", "database", "work", "public url"),
         *("clock", "storage"),
     }
     assert done.stderr.splitlines()[-1] == "0 errors and 1 warning."
@@ -233,6 +233,7 @@ def test_a_database_that_is_away_is_an_error_without_its_password(broken):
     done = broken("--json", DATABASE_URL="postgres://me:hunter2@127.0.0.1:9/x")
     findings = [json.loads(line) for line in done.stdout.splitlines()]
     assert "Check DATABASE_URL" in of(findings, "database", "error")[0]["mend"]
+    assert "Check DATABASE_URL" in of(findings, "work", "error")[0]["mend"]
     assert of(findings, "storage", "ok"), "the rest is looked at all the same"
     assert "hunter2" not in done.stdout + done.stderr
 
@@ -244,7 +245,7 @@ def test_copies_that_nobody_archives_are_pointed_out(deploy):
     assert due["level"] == "ok"
     assert re.fullmatch(r"Copies that are due: 1, the oldest for \d+ seconds\.", due["message"])
     with deployment.wiring.database.write() as connection:
-        connection.execute(update(copies).values(held_until=datetime.now(UTC) - timedelta(hours=5)))
+        connection.execute(update(copies).values(due_at=datetime.now(UTC) - timedelta(hours=5)))
     (late,) = [one for one in deployment.objects("doctor") if "oldest has been waiting for 5 hours" in one["message"]]
     assert (late["level"], "flask worker" in late["mend"]) == ("warning", True)
 

@@ -149,8 +149,7 @@ def test_retry_makes_what_is_not_stored_due_now(deployment, vonage, fault):
     assert result.exit_code == 0
     assert "1 of its copies are due now" in result.stdout
     assert event.recording_uuid in result.stdout
-    for copy_id in deployment.wiring.leases.due():
-        deployment.wiring.retrieval.archive(copy_id)
+    deployment.work()
     assert deployment.objects("recordings", "list")[0]["state"] == "stored"
 
 

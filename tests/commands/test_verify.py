@@ -76,8 +76,7 @@ def test_a_repair_says_what_it_did(deployment, archived, folder):
     assert found["repaired"] is True
     assert "damaged/" in found["repair"]
     assert "A worker fetches it again" in found["repair"]
-    for copy_id in deployment.wiring.leases.due():
-        deployment.wiring.retrieval.archive(copy_id)
+    deployment.work()
     again = deployment.run("recordings", "verify", "--deep")
     assert (again.exit_code, again.stdout.split()[0]) == (0, "aside")
 

@@ -86,7 +86,7 @@ def test_what_is_stored_and_what_waits_is_counted_for_each_storage(deploy, scrap
     deployment = deploy(API_TOKENS=TOKEN, STORAGE_URL=" ".join(urls), RECORDING_HOSTS=vonage.origin)
     deployment.archive(vonage.add_file())
     _, copy_ids = deployment.announce(recording_url=vonage.add_file(faults=["404"]).url)
-    deployment.wiring.retrieval.archive(copy_ids[0])
+    deployment.look_at(copy_ids[0])
     told = scraped(deployment)
     assert told["tapekeeper_recordings",] == 2
     counted = {key[1:]: value for key, value in told.items() if key[0] == "tapekeeper_copies" and value}

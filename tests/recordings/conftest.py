@@ -21,6 +21,7 @@ from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.leases import Leases
 from recordings.catalogue.listing import find
+from recordings.catalogue.schedule import Schedule
 from recordings.catalogue.tables import copies
 from recordings.keys import KeyTemplate
 from recordings.model import Announcement, Delivery, Recording, State
@@ -146,6 +147,23 @@ def leases(database, clock):
 
 
 @pytest.fixture
+def schedule(database, clock):
+    return Schedule(database, clock=clock)
+
+
+@pytest.fixture
+def due_ids(database, clock):
+    """`due_ids()`: the copies that a worker could take now, in their order."""
+
+    def read():
+        query = select(copies.c.id).where(copies.c.due_at <= clock()).order_by(copies.c.due_at, copies.c.id)
+        with database.read() as connection:
+            return list(connection.scalars(query))
+
+    return read
+
+
+@pytest.fixture
 def new_copy(intake):
     """`new_copy(**changes)`: the id of the copy of a recording that was just announced."""
 
@@ -191,6 +209,7 @@ class Desk:
         self.pauses = []
         self.storages = {STORAGE: LocalStorage(folder)}
         self.leases = Leases(database, clock=clock)
+        self.schedule = Schedule(database, clock=clock)
         self.heartbeat = Heartbeat(self.leases)
         self.retrieval = Retrieval(
             leases=self.leases,
@@ -225,7 +244,15 @@ class Desk:
 
     def run(self, copy_ids):
         for copy_id in copy_ids:
-            self.retrieval.archive(copy_id)
+            claim = self.leases.claim(copy_id)
+            if claim is not None:
+                self.retrieval.archive(claim)
+
+    def due_ids(self):
+        """The copies that a worker could take now, in their order."""
+        query = select(copies.c.id).where(copies.c.due_at <= self.clock()).order_by(copies.c.due_at, copies.c.id)
+        with self.database.read() as connection:
+            return list(connection.scalars(query))
 
     def archive(self, file, **changes):
         """Announce and run; the recording as the catalogue then knows it."""
@@ -239,7 +266,7 @@ class Desk:
     def retry(self, event):
         """Time passes, and every copy is looked at again."""
         self.clock.move(7 * 3600)
-        self.run(self.leases.due())
+        self.run(self.due_ids())
         return self.find(event)
 
     def key(self, event, ext="mp3"):

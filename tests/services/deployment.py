@@ -56,8 +56,18 @@ class Deployment:
         """The recording of this file is announced and archived; its announcement."""
         event, copy_ids = self.announce(**{"recording_url": file.url, "size": file.size} | changes)
         for copy_id in copy_ids:
-            self.wiring.retrieval.archive(copy_id)
+            self.look_at(copy_id)
         return event
+
+    def look_at(self, copy_id):
+        """One attempt at this copy, if it is due."""
+        if claim := self.wiring.leases.claim(copy_id):
+            self.wiring.retrieval.archive(claim)
+
+    def work(self):
+        """One attempt at every copy that is due."""
+        while claim := self.wiring.leases.claim_next():
+            self.wiring.retrieval.archive(claim)
 
     def close(self):
         self.wiring.close()

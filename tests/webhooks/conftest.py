@@ -54,7 +54,7 @@ class FakeIntake:
         if self.broken:
             raise self.broken
 
-    def accept_all(self, arrivals):
+    def accept_all(self, arrivals, deadline=None):
         self._check()
         return [self._accept(*arrival) for arrival in arrivals]
 
@@ -64,7 +64,7 @@ class FakeIntake:
         outcome = "new" if fetchable else "noted"
         return Accepted(self.outcome or outcome, tuple(range(1, len(fetchable) + 1)))
 
-    def keep(self, delivery: Delivery, problem: str):
+    def keep(self, delivery: Delivery, problem: str, deadline=None):
         self._check()
         self.kept.append((delivery, problem))
 
@@ -78,10 +78,8 @@ class House:
 
     def __init__(self, **door):
         self.intake = FakeIntake()
-        self.dispatched = []
         settings = {
             "intake": self.intake,
-            "dispatch": self.dispatched.append,
             "verifier": Verifier((SECRET, NEW_SECRET), clock=lambda: NOW),
             "flows": FlowSettings("https://tapes.example", forward_to="+44 7700 900001", vonage_number="447700900000"),
             "application_id": "the-configured-one",

@@ -185,7 +185,6 @@ def test_what_cannot_be_committed_is_asked_for_again(house, body):
     reply = house.post("recordings", body)
     assert reply.status_code == 503
     assert reply.get_json()["error"]["code"] == "catalogue_unavailable"
-    assert not house.dispatched
 
 
 def test_a_fault_of_ours_is_503_because_nobody_repeats_a_500(house, caplog):
@@ -194,19 +193,6 @@ def test_a_fault_of_ours_is_503_because_nobody_repeats_a_500(house, caplog):
     assert reply.status_code == 503
     assert reply.get_json()["error"]["code"] == "internal"
     assert "oops" in caplog.text
-
-
-def test_a_dispatch_that_fails_is_logged_and_the_event_stays_accepted(make_house, caplog):
-    asked = []
-
-    def dispatch(copy_id):
-        asked.append(copy_id)
-        raise OSError("the queue is gone")
-
-    house = make_house(dispatch=dispatch)
-    assert house.post("recordings", changed()).status_code == 204
-    assert asked == [1]
-    assert "the next sweep takes it up" in caplog.text
 
 
 def test_a_conflict_is_accepted_and_stands_out_in_the_log(house, caplog):

@@ -47,11 +47,11 @@ def test_a_beat_renews_what_is_held_and_nothing_else(heartbeat, leases, new_copy
     with heartbeat.holding(held):
         clock.move(1000)
         heartbeat.beat()
-        assert row_of(held.copy_id)["held_until"] == clock() + timedelta(seconds=3600)
-        assert row_of(other.copy_id)["held_until"] == clock() + timedelta(seconds=2600)
+        assert row_of(held.copy_id)["due_at"] == clock() + timedelta(seconds=3600)
+        assert row_of(other.copy_id)["due_at"] == clock() + timedelta(seconds=2600)
     clock.move(1000)
     heartbeat.beat()
-    assert row_of(held.copy_id)["held_until"] == clock() + timedelta(seconds=2600)
+    assert row_of(held.copy_id)["due_at"] == clock() + timedelta(seconds=2600)
 
 
 def test_a_lease_that_was_lost_is_told_to_its_work_alone(heartbeat, leases, new_copy, clock):
@@ -140,8 +140,8 @@ def test_it_beats_by_itself_within_a_third_of_the_lease(database, new_copy, row_
     leases = Leases(database, lease=0.3)  # by the real clock
     heartbeat, copy_id = Heartbeat(leases), new_copy()
     with heartbeat.holding(leases.claim(copy_id)):
-        first = row_of(copy_id)["held_until"]
-        until(lambda: row_of(copy_id)["held_until"] > first, "the lease is renewed by itself")
+        first = row_of(copy_id)["due_at"]
+        until(lambda: row_of(copy_id)["due_at"] > first, "the lease is renewed by itself")
     heartbeat.release_all()
 
 

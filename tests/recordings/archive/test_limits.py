@@ -59,5 +59,5 @@ def test_while_one_store_hangs_the_other_gets_its_copies(desk, vonage, tmp_path,
     for thread in threads:
         thread.join(10)
     desk.clock.move(5)
-    desk.run(desk.leases.due())
+    desk.run(desk.due_ids())
     assert [row_of(copy_id)["state"] for copy_id in slow] == ["stored"] * 3

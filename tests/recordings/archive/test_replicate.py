@@ -85,42 +85,31 @@ def recording_id(new_copy, database):
     return found
 
 
-def test_a_copy_is_asked_for_once_and_the_sweep_leaves_it_to_the_asker(database, leases, recording_id, clock):
-    first = replicate.want(database, recording_id, NEW, clock())
-    assert replicate.want(database, recording_id, NEW, clock()) == first
-    assert first not in leases.due()
-    claim = leases.claim(first)
-    assert replicate.want(database, recording_id, NEW, clock()) is None, "somebody is at it"
+def test_a_copy_is_asked_for_and_made_once(database, leases, recording_id, clock):
+    claim = leases.take(recording_id, NEW)
+    assert leases.take(recording_id, NEW) is None, "another worker holds it"
     clock.move(61)
-    assert replicate.want(database, recording_id, NEW, clock()) == first, "the lease has run out"
-    newer = leases.claim(first)
+    newer = leases.take(recording_id, NEW)
     with pytest.raises(LeaseLost):
-        leases.failed(claim, "the one that was too slow")
+        leases.failed(claim, "the worker that was too slow")
     leases.stored(newer, key="k", content_type="audio/mpeg", result=PutResult(1, "0" * 64, True, "u"))
-    assert replicate.want(database, recording_id, NEW, clock()) is None, "it is stored"
+    assert leases.take(recording_id, NEW) is None, "it is stored"
     assert replicate.count_lacking(database, NEW) == 0
     assert list(replicate.lacking(database, NEW)) == []
 
 
-def test_what_its_asker_forgets_is_swept_up(database, leases, recording_id, clock):
-    copy_id = replicate.want(database, recording_id, NEW, clock())
-    clock.move(301)
-    assert copy_id in leases.due()
+def test_what_its_taker_forgets_is_due_when_the_lease_is_over(leases, recording_id, clock, due_ids):
+    claim = leases.take(recording_id, NEW)
+    clock.move(61)
+    assert claim.copy_id in due_ids()
 
 
-def test_a_copy_that_was_given_up_is_taken_up_again(database, leases, recording_id, clock):
-    copy_id = replicate.want(database, recording_id, NEW, clock())
-    leases.failed(leases.claim(copy_id), "on purpose")
-    assert replicate.want(database, recording_id, NEW, clock()) == copy_id
-    assert leases.claim(copy_id).attempts == 2
-
-
-def test_what_is_left_to_the_workers_is_due_at_once_and_not_disturbed(database, leases, recording_id, clock):
+def test_what_is_left_to_the_workers_is_due_at_once_and_not_disturbed(database, leases, recording_id, clock, due_ids):
     replicate.leave(database, recording_id, NEW, clock())
     _, recording = next(replicate.lacking(database, NEW))
     (copy,) = [copy for copy in find(database, recording.recording_uuid)[0].copies if copy.storage == NEW]
     assert copy.state is State.PENDING
-    (copy_id,) = leases.due()
+    copy_id = due_ids()[-1]
     leases.failed(leases.claim(copy_id), "on purpose")
     replicate.leave(database, recording_id, NEW, clock())
     assert replicate.state_of(database, copy_id) == (State.FAILED, "on purpose")

@@ -159,9 +159,9 @@ def test_after_29_days_it_is_given_up_and_a_person_may_still_retry(desk, vonage)
     assert copy.state is State.FAILED
     assert copy.attempts >= 100
     assert desk.hooks.failed[-1][3] is False
-    assert desk.leases.due() == []
+    assert desk.due_ids() == []
     file.faults.clear()
-    desk.run(desk.leases.retry(event.recording_uuid))
+    desk.run(desk.schedule.retry(event.recording_uuid))
     assert desk.find(event).state is State.STORED
 
 
@@ -201,7 +201,7 @@ def test_another_template_makes_other_keys(desk, vonage):
     template = KeyTemplate("{flow}/{start:%Y}-{recording_uuid}.{ext}")
     retrieval = dataclasses.replace(desk.retrieval, template=template)
     event, ids = desk.announce(vonage.add_file(), flow="call")
-    retrieval.archive(ids[0])
+    retrieval.archive(desk.leases.claim(ids[0]))
     assert desk.find(event).copies[0].key == f"call/2026-{event.recording_uuid}.mp3"
 
 

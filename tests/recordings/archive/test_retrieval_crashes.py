@@ -41,10 +41,10 @@ class Fickle(Database):
     away = False
 
     @contextmanager
-    def write(self):
+    def write(self, deadline=None):
         if self.away:
             raise CatalogueUnavailable("The database cannot be used right now: gone for tea.")
-        with super().write() as connection:
+        with super().write(deadline) as connection:
             yield connection
 
 
@@ -261,7 +261,7 @@ def test_an_outcome_waits_for_a_database_that_is_away(desk, vonage, meanwhile, d
     meanwhile.after = go_away
     file = vonage.add_file()
     event, ids = desk.announce(file)
-    dataclasses.replace(desk.retrieval, pause=pause).archive(ids[0])
+    dataclasses.replace(desk.retrieval, pause=pause).archive(desk.leases.claim(ids[0]))
     assert desk.find(event).state is state
     assert pauses == [0.5, 1, 2]
     assert file.requests == 1

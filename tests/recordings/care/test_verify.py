@@ -176,7 +176,7 @@ def test_memory_does_not_grow_with_the_storage(desk, database, clock):
         row = {"application_id": "a", "conversation_uuid": "c", "conversation_key": "c", "recording_url": "u"}
         row |= {"received_at": clock(), "origin": "voice", "empty": False}
         connection.execute(insert(recordings), [row | {"recording_uuid": f"r-{n}"} for n in range(20_000)])
-        copy = {"storage": storage, "state": "stored", "attempts": 1, "held_until": clock(), "due_at": clock()}
+        copy = {"storage": storage, "state": "stored", "attempts": 1, "due_at": None}
         rows = [copy | {"recording_id": n + 1, "key": f"{n:08}/audio.mp3"} for n in range(20_000)]
         connection.execute(insert(copies), rows)
     verification = Verification(database, desk.storages)
@@ -216,7 +216,7 @@ def test_it_is_fetched_again_while_vonage_keeps_it(desk, stored, mend, check, da
         spoil(path, good[:50] if damage == "cut" else good[::-1])
     (told,) = mend()
     assert "A worker fetches it again" in told
-    desk.run(desk.leases.due())
+    desk.run(desk.due_ids())
     assert path.read_bytes() == good
     assert [kind for kind, _ in check(deep=True)] == ([] if damage == "gone" else ["aside"])
 
@@ -282,5 +282,5 @@ def test_two_repairs_at_once_do_it_once(desk, stored, repair):
     (desk.folder / key).unlink()
     ((copy, _),) = Verification(desk.database, desk.storages).copies()
     repair.mend(copy)
-    with pytest.raises(Unrepairable, match="Somebody else"):
+    with pytest.raises(Unrepairable, match="Another process"):
         repair.mend(copy)

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -14,9 +15,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
-from recordings.catalogue.database import MIGRATIONS
+from recordings.catalogue.database import MIGRATIONS, Database
 from recordings.catalogue.tables import HEAD, deliveries, metadata
 from recordings.errors import CatalogueUnavailable
+from recordings.timeouts import Deadline
 
 MIGRATE_WHEN_TOLD = """
 import sys
@@ -123,13 +125,33 @@ def test_a_new_database_that_another_process_fills_is_waited_for(database, tmp_p
     assert database.migrate() == (None, HEAD)
 
 
-def test_a_database_that_stays_locked_is_not_waited_for_for_ever(database, tmp_path, monkeypatch):
+def test_a_database_that_stays_locked_is_not_waited_for_for_ever(database_url, tmp_path):
+    database = Database(database_url, lock_seconds=0.1)
     other = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr("recordings.catalogue.database._WAIT_SECONDS", 0.1)
     with pytest.raises(CatalogueUnavailable, match="locked"):
         database.migrate()
     other.close()
+    database.close()
+
+
+def test_the_waits_of_a_transaction_end_together_at_its_deadline(database, tmp_path):
+    database.migrate()
+    other = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    deadline = Deadline(0.2)
+    with ThreadPoolExecutor(4) as pool:
+        waits = [pool.submit(write_once, database, deadline) for _ in range(4)]
+        errors = [future.exception(10) for future in waits]
+    assert [type(error) for error in errors] == [CatalogueUnavailable] * 4
+    assert deadline.left() == 0
+    other.close()
+    assert write_once(database, Deadline()) == 1  # the next transaction has all its time again
+
+
+def write_once(database, deadline):
+    with database.write(deadline) as connection:
+        return connection.execute(text("SELECT 1")).scalar()
 
 
 def test_the_migrations_make_just_these_tables(database):

@@ -80,11 +80,15 @@ def test_a_delivery_may_hold_several_recordings(accept, announcement, rows):
     assert (accepted.outcome, len(accepted.copy_ids), len(rows(deliveries))) == ("new", 2, 1)
 
 
-def test_the_sweep_leaves_a_new_copy_to_the_queue_for_a_while(accept, announcement, leases, clock):
-    (copy_id,) = accept(announcement()).copy_ids
-    assert leases.due() == []
-    clock.move(31)
-    assert leases.due() == [copy_id]
+def test_a_new_copy_is_due_at_once_and_the_workers_of_this_process_hear_of_it(
+    database, delivery, announcement, clock, due_ids
+):
+    heard = []
+    intake = Intake(database, ["file:///a", "file:///b"], clock=clock, announce=heard.append)
+    accepted = intake.accept(delivery(), [announcement()])
+    assert (due_ids(), heard) == (list(accepted.copy_ids), [2])
+    intake.accept(delivery(), [announcement(recording_url="", size=0)])
+    assert heard == [2]  # nothing is to be copied
 
 
 # --- Again ------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def test_a_claim_knows_its_recording_and_counts_its_attempt(leases, new_copy, ro
     assert (claim.recording.size, claim.attempts, claim.storage) == (7, 1, "file:///tapes")
     row = row_of(copy_id)
     assert (row["state"], row["token"]) == ("fetching", claim.token)
-    assert (row["held_until"] - clock()).total_seconds() == 60
+    assert (row["due_at"] - clock()).total_seconds() == 60
 
 
 def test_many_who_claim_and_finish_at_once_each_get_what_is_theirs(leases, new_copy, row_of):
@@ -93,33 +93,33 @@ def test_a_copy_that_is_not_there_is_nobodys(leases):
 
 
 @pytest.mark.parametrize("end", [store, lambda leases, claim: leases.failed(claim, "over")])
-def test_a_copy_that_is_done_is_not_claimed_again(leases, new_copy, clock, end):
+def test_a_copy_that_is_done_is_not_claimed_again(leases, new_copy, clock, end, due_ids):
     copy_id = new_copy()
     end(leases, leases.claim(copy_id))
     clock.move(365 * 86400)
     assert leases.claim(copy_id) is None
-    assert leases.due() == []
+    assert due_ids() == []
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.BLOCKED])
-def test_nobody_claims_before_the_wait_is_over(leases, new_copy, clock, state):
+def test_nobody_claims_before_the_wait_is_over(leases, new_copy, clock, state, due_ids):
     copy_id = new_copy()
-    leases.again(leases.claim(copy_id), state, "not now", 100)
+    leases.retry_later(leases.claim(copy_id), state, "not now", 100)
     clock.move(99.9)
     assert leases.claim(copy_id) is None
-    assert leases.due() == []
+    assert due_ids() == []
     clock.move(0.1)
-    assert leases.due() == [copy_id]
+    assert due_ids() == [copy_id]
     assert leases.claim(copy_id).attempts == 2
 
 
-def test_a_lease_that_ran_out_is_free_for_the_next(leases, new_copy, clock):
+def test_a_lease_that_ran_out_is_free_for_the_next(leases, new_copy, clock, due_ids):
     copy_id = new_copy()
     leases.claim(copy_id)
     clock.move(59.9)
     assert leases.claim(copy_id) is None
     clock.move(0.1)
-    assert leases.due() == [copy_id]
+    assert due_ids() == [copy_id]
     assert leases.claim(copy_id).attempts == 2
 
 
@@ -139,12 +139,12 @@ def test_renewing_holds_on_and_tells_what_is_still_ours(leases, new_copy, clock)
     assert leases.renew([]) == set()
 
 
-def test_a_renewed_lease_is_not_swept(leases, new_copy, clock):
+def test_a_renewed_lease_is_not_due(leases, new_copy, clock, due_ids):
     claim = leases.claim(new_copy())
     for _ in range(10):
         clock.move(20)
         assert leases.renew([claim.token]) == {claim.token}
-        assert leases.due() == []
+        assert due_ids() == []
 
 
 # --- Ending -----------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_a_renewed_lease_is_not_swept(leases, new_copy, clock):
 
 def test_stored_writes_the_receipt(leases, new_copy, database, clock):
     copy_id = new_copy(recording_uuid="r")
-    leases.again(leases.claim(copy_id), State.WAITING, "an error before", 0)
+    leases.retry_later(leases.claim(copy_id), State.WAITING, "an error before", 0)
     store(leases, leases.claim(copy_id))
     (copy,) = find(database, "r")[0].copies
     assert (copy.state, copy.key, copy.size, copy.sha256) == (State.STORED, "k.mp3", 100, "ab" * 32)
@@ -163,7 +163,7 @@ def test_stored_writes_the_receipt(leases, new_copy, database, clock):
     "end",
     [
         store,
-        lambda leases, claim: leases.again(claim, State.WAITING, "late", 0),
+        lambda leases, claim: leases.retry_later(claim, State.WAITING, "late", 0),
         lambda leases, claim: leases.failed(claim, "late"),
     ],
     ids=["stored", "again", "failed"],
@@ -196,10 +196,10 @@ def test_a_lease_that_ran_out_but_that_nobody_took_still_counts(leases, new_copy
     assert row_of(claim.copy_id)["state"] == "stored"
 
 
-def test_what_is_given_back_is_due_at_once_and_did_not_count(leases, new_copy, clock):
+def test_what_is_given_back_is_due_at_once_and_did_not_count(leases, new_copy, clock, due_ids):
     claim = leases.claim(new_copy())
     leases.give_back(claim)
-    assert leases.due() == [claim.copy_id]
+    assert due_ids() == [claim.copy_id]
     assert leases.claim(claim.copy_id).attempts == 1
 
 
@@ -212,120 +212,88 @@ def test_giving_back_what_is_another_workers_changes_nothing(leases, new_copy, c
     assert row_of(slow.copy_id) == before
 
 
-# --- Sweeping ---------------------------------------------------------------------------------------------------------
+# --- The next that is due ---------------------------------------------------------------------------------------------
 
 
-def test_what_is_due_is_given_out_once_in_five_minutes(make_database, new_copy, clock):
-    ids = [new_copy() for _ in range(5)]
-    one, other = Leases(make_database(), clock=clock), Leases(make_database(), clock=clock)
-    clock.move(31)
-    assert sorted(one.due()) == ids
-    assert other.due() == []
-    clock.move(299)
-    assert one.due() == []
-    clock.move(1)
-    assert sorted(other.due()) == ids
-
-
-def test_two_sweeps_at_once_give_each_copy_to_one(make_database, new_copy, clock):
-    ids = [new_copy() for _ in range(40)]
-    clock.move(31)
-    together = threading.Barrier(4)
-
-    def sweep_at_once(leases):
-        together.wait(10)
-        return leases.due()
-
-    with ThreadPoolExecutor(4) as pool:
-        swept = list(pool.map(sweep_at_once, [Leases(make_database(), clock=clock) for _ in range(4)]))
-    assert sorted(copy_id for part in swept for copy_id in part) == ids
-
-
-def test_a_sweep_takes_the_latest_first_and_no_more_than_it_may(leases, new_copy, clock):
+def test_the_next_claim_is_of_the_copy_that_has_been_due_for_the_longest_time(leases, new_copy, clock):
     ids = []
-    for _ in range(6):
+    for _ in range(3):
         ids.append(new_copy())
         clock.move(1)
-    clock.move(31)
-    assert sorted(leases.due(limit=4)) == ids[:4]
-    assert sorted(leases.due(limit=4)) == ids[4:]
+    assert [leases.claim_next().copy_id for _ in ids] == ids
+    assert leases.claim_next() is None
 
 
-def test_whether_there_is_work_soon_is_known_beforehand(leases, new_copy, clock):
-    assert not leases.due_within(3600)
+def test_a_copy_in_a_storage_that_has_no_room_is_passed_over(leases, new_copy):
     new_copy()
-    assert not leases.due_within(29)
-    assert leases.due_within(30)
+    assert leases.claim_next(without=["file:///tapes"]) is None
+    assert leases.claim_next(without=["file:///elsewhere"]) is not None
 
 
-def test_a_start_wakes_what_waits_for_a_dispatch_or_a_mend_but_not_for_its_back_off(leases, new_copy, clock):
-    pending, blocked, waiting, running = (new_copy() for _ in range(4))
-    leases.again(leases.claim(blocked), State.BLOCKED, "wrong key", 3600)
-    leases.again(leases.claim(waiting), State.WAITING, "404", 3600)
-    leases.claim(running)
-    leases.wake()
-    assert sorted(leases.due()) == [pending, blocked]
-    assert leases.claim(blocked) is not None
-    assert leases.claim(waiting) is None
+def test_a_copy_that_is_not_due_yet_is_not_the_next(leases, new_copy, clock):
+    leases.retry_later(leases.claim(new_copy()), State.WAITING, "404", 10)
+    assert leases.claim_next() is None
+    clock.move(10)
+    assert leases.claim_next().attempts == 2
 
 
-# --- A person's word --------------------------------------------------------------------------------------------------
+def test_workers_that_claim_at_once_share_the_copies_out(make_database, new_copy, clock):
+    ids = [new_copy() for _ in range(40)]
+    barrier = threading.Barrier(8)
+    offices = [Leases(make_database(), clock=clock) for _ in range(4)]
+
+    def claim_all(n):
+        barrier.wait(10)
+        return [claim.copy_id for claim in iter(offices[n % 4].claim_next, None)]
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = list(pool.map(claim_all, range(8)))
+    assert sorted(copy_id for part in claimed for copy_id in part) == ids
 
 
-@pytest.mark.parametrize("state", [State.FAILED, State.BLOCKED, State.WAITING, State.PENDING])
-def test_a_retry_makes_it_due_now(leases, new_copy, row_of, state):
-    copy_id = new_copy(recording_uuid="r")
-    if state is State.FAILED:
-        leases.failed(leases.claim(copy_id), "over")
-    elif state is not State.PENDING:
-        leases.again(leases.claim(copy_id), state, "later", 86400)
-    assert leases.retry("r") == [copy_id]
-    assert leases.due() == [copy_id]
-    assert leases.claim(copy_id) is not None
-
-
-def test_a_retry_leaves_alone_what_is_stored_or_in_work(leases, new_copy, row_of):
-    stored, running = new_copy(recording_uuid="r-1"), new_copy(recording_uuid="r-2")
-    store(leases, leases.claim(stored))
-    claim = leases.claim(running)
-    assert leases.retry("r-1") == leases.retry("r-2") == leases.retry("nobody") == []
-    assert row_of(running)["token"] == claim.token
-
-
-# --- Copies that kill their workers -----------------------------------------------------------------------------------
-
-
-def test_a_copy_that_keeps_killing_its_worker_waits_longer_and_says_so(leases, new_copy, clock, row_of):
-    copy_id, asked = new_copy(), []
-
-    def delay(attempts):
-        asked.append(attempts)
-        return 500.0
-
-    for attempt in range(1, 5):
-        assert leases.claim(copy_id).attempts == attempt
-        assert leases.expire(delay) == 0  # its lease runs
+def test_a_copy_that_kept_killing_its_worker_backs_off_before_it_is_the_next(leases, schedule, new_copy, clock):
+    new_copy()
+    for _ in range(4):
+        assert leases.claim_next() is not None
         clock.move(61)
-        assert leases.expire(delay) == (attempt > 3)
-    row = row_of(copy_id)
-    assert asked == [4]
-    assert (row["state"], row["token"]) == ("waiting", None)
-    assert "without a word at attempt 4" in row["error"]
-    assert leases.claim(copy_id) is None
-    clock.move(500)
-    assert leases.claim(copy_id).attempts == 5
+    assert leases.claim_next() is None
+    schedule.back_off_dead(lambda attempts: 100)
+    clock.move(100)
+    assert leases.claim_next().attempts == 5
 
 
-def test_a_copy_that_lives_is_never_expired(leases, new_copy, clock):
+# --- Taking what nobody announced -------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_asked_for_and_claimed_in_one_step(leases, new_copy, row_of, clock, database):
+    recording_id = row_of(new_copy())["recording_id"]
+    claim = leases.take(recording_id, "file:///later")
+    assert (claim.storage, claim.attempts, claim.recording.state) == ("file:///later", 1, State.FETCHING)
+    assert leases.take(recording_id, "file:///later") is None  # it is held
+    clock.move(61)
+    assert leases.take(recording_id, "file:///later").attempts == 2
+
+
+def test_a_copy_that_is_stored_is_not_taken(leases, new_copy, row_of):
     copy_id = new_copy()
-    for _ in range(8):
-        leases.again(leases.claim(copy_id), State.WAITING, "404", 0)
-    claim = leases.claim(copy_id)
-    clock.move(50)
-    leases.renew([claim.token])
-    clock.move(50)
-    assert leases.expire(lambda attempts: 500.0) == 0
-    store(leases, claim)
+    store(leases, leases.claim(copy_id))
+    assert leases.take(row_of(copy_id)["recording_id"], "file:///tapes") is None
+
+
+def test_a_copy_that_has_failed_is_taken_again(leases, new_copy, row_of):
+    copy_id = new_copy()
+    leases.failed(leases.claim(copy_id), "over")
+    assert leases.take(row_of(copy_id)["recording_id"], "file:///tapes").copy_id == copy_id
+
+
+def test_a_stored_copy_that_was_found_bad_is_claimed_and_keeps_its_key(leases, new_copy, row_of):
+    copy_id = new_copy()
+    assert leases.reopen(copy_id, "damaged") is None  # it is not stored
+    store(leases, leases.claim(copy_id))
+    claim = leases.reopen(copy_id, "damaged")
+    row = row_of(copy_id)
+    assert (claim.key, claim.attempts, row["token"]) == ("k.mp3", 1, claim.token)
+    assert (row["state"], row["error"], row["size"], row["sha256"]) == ("fetching", "damaged", None, None)
 
 
 # --- A whole life -----------------------------------------------------------------------------------------------------
@@ -337,7 +305,7 @@ def test_29_days_of_a_row_end_after_a_hundred_attempts(leases, new_copy, clock, 
         claim = leases.claim(copy_id)
         decision = policy.decide(SourceUnavailable("Vonage has trouble"), claim.attempts, claim.recording, clock())
         if decision.will_retry:
-            leases.again(claim, decision.state, decision.reason, decision.delay)
+            leases.retry_later(claim, decision.state, decision.reason, decision.delay)
             clock.move(decision.delay)
         else:
             leases.failed(claim, decision.reason)

@@ -1,21 +1,25 @@
-"""The engine: what is announced is looked at, what nobody speaks for is swept up, and stopping loses nothing."""
+"""The engine: copies that are due are archived, by whoever hears of them first, and stopping loses nothing."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
-from functools import partial
 
 import pytest
 
-from recordings.archive.failures import RetryPolicy
 from recordings.archive.heartbeat import Heartbeat
+from recordings.catalogue.intake import Intake
 from recordings.catalogue.leases import Leases
+from recordings.catalogue.schedule import Schedule
 from recordings.engine.engine import Engine
-from recordings.engine.queues import make_queue
+from recordings.engine.periodic import PeriodicTask, PeriodicTasks
+from recordings.engine.supervisor import Supervisor
+from recordings.engine.wake import Bell
 from recordings.errors import CatalogueUnavailable, LeaseLost
+from recordings.model import State
 
+STORAGE = "file:///tapes"
 HOLD_THE_LOCK = """
 import fcntl, sys
 handle = open(sys.argv[1], "w")
@@ -25,249 +29,182 @@ sys.stdin.read()
 """
 
 
-class Away:
-    """A queue that is away until it is `mended`; `tried` counts who wanted it."""
-
-    def __init__(self, url):
-        self.url = url
-        self.mended = False
-        self.tried = 0
-
-    def __call__(self):
-        self.tried += 1
-        if not self.mended:
-            raise ConnectionError("nobody listens there")
-        return make_queue(self.url)
-
-
 @pytest.fixture
 def leases(database):
     return Leases(database)  # by the real clock, as the engine's threads run by it
 
 
 @pytest.fixture
-def queue_url(tmp_path):
-    return f"sqlite:///{tmp_path}/queue.db"
-
-
-@pytest.fixture
-def make_engine(leases, queue_url):
-    """`make_engine(archive, **more)`: an engine over one queue file; all are stopped at the end."""
+def make_engine(database, leases):
+    """`make_engine(archive, **more)`: an engine with two threads; all engines are stopped at the end."""
     made = []
 
-    def make(archive=lambda copy_id: None, *, queue=None, heartbeat=None, **more):
-        beat = heartbeat or Heartbeat(leases)
-        engine = Engine(
-            queue or partial(make_queue, queue_url), archive, leases, beat, RetryPolicy(), threads=2, **more
-        )
-        made.append(engine)
-        return engine
+    def make(archive=lambda claim: None, *, heartbeat=None, tasks=(), **more):
+        parts = {"leases": leases, "schedule": Schedule(database), "bell": Bell(), "supervisor": Supervisor(pause=0.01)}
+        parts |= {"heartbeat": heartbeat or Heartbeat(leases), "tasks": PeriodicTasks(tasks), "threads": 2}
+        made.append(Engine(archive, **parts | more))
+        return made[-1]
 
     yield make
     for engine in made:
         engine.stop(timeout=2)
-        if engine._huey is not None:
-            engine._huey.storage.close()
 
 
 @pytest.fixture
-def new_ids(new_copy, clock):
-    """`new_ids(n)`: copies announced a while ago, which are due by now."""
+def announce(database, delivery, announcement):
+    """`announce(bell)`: a new recording is committed, and the workers beside this bell hear of it; its copy's id."""
 
-    def make(n):
-        return [new_copy() for _ in range(n)]
+    def commit(bell=None, **changes):
+        told = {"announce": bell.ring} if bell else {}
+        return Intake(database, [STORAGE], **told).accept(delivery(), [announcement(**changes)]).copy_ids[0]
 
-    return make
-
-
-# --- Doing ------------------------------------------------------------------------------------------------------------
+    return commit
 
 
-def test_what_is_dispatched_is_looked_at(make_engine, until):
-    done = []
-    engine = make_engine(done.append)
-    engine.dispatch(7)
-    assert done == []  # nothing runs before the start
+class Done:
+    """Archives by noting the copy; `ids` are those that were done, in their order."""
+
+    def __init__(self, leases):
+        self._leases = leases
+        self.ids = []
+
+    def __call__(self, claim):
+        self.ids.append(claim.copy_id)
+        self._leases.failed(claim, "done, in a way")
+
+
+@pytest.fixture
+def done(leases):
+    return Done(leases)
+
+
+# --- Hearing of work --------------------------------------------------------------------------------------------------
+
+
+def test_what_was_due_before_the_start_is_archived(make_engine, announce, done, until):
+    ids = [announce() for _ in range(5)]
+    make_engine(done).start()
+    until(lambda: sorted(done.ids) == ids, "all are archived")
+
+
+def test_a_commit_in_this_process_wakes_a_thread_at_once(make_engine, announce, done, until):
+    bell = Bell()
+    engine = make_engine(done, bell=bell)
     engine.start()
-    until(lambda: done == [7], "the copy is looked at")
+    until(lambda: bell.asleep == 2, "both threads sleep")
+    before = bell.rings
+    copy_id = announce(bell)
+    assert bell.rings > before
+    until(lambda: done.ids == [copy_id], "it is archived")
 
 
-def test_what_is_announced_is_looked_at_without_waiting(make_engine, until):
-    done = []
-    engine = make_engine(done.append)
-    engine.start()
-    for n in range(20):
-        engine.announce(n)
-    until(lambda: sorted(done) == list(range(20)), "all are looked at")
+def test_a_commit_in_another_process_is_heard(make_engine, announce, done, until):
+    bell = Bell()
+    make_engine(done, bell=bell).start()
+    until(lambda: bell.asleep == 2, "both threads sleep")
+    copy_id = announce()
+    until(lambda: done.ids == [copy_id], "it is archived")
 
 
-def test_a_hint_wakes_a_worker_that_sleeps_and_work_wakes_the_others(make_engine, until, monkeypatch):
-    monkeypatch.setattr("recordings.engine.queues._POLLS", (3600, 3600))
-    meeting, done = threading.Barrier(2), []
+def test_two_copies_get_two_threads(make_engine, announce, leases, until):
+    bell, meeting, done = Bell(), threading.Barrier(2), []
 
-    def archive(copy_id):
+    def archive(claim):
         meeting.wait(10)  # each of two copies needs a thread of its own
-        done.append(copy_id)
+        done.append(claim.copy_id)
+        leases.failed(claim, "done, in a way")
 
-    engine = make_engine(archive)
+    make_engine(archive, bell=bell).start()
+    until(lambda: bell.asleep == 2, "both threads sleep")
+    ids = [announce(bell), announce(bell)]
+    until(lambda: sorted(done) == ids, "both threads woke up")
+
+
+def test_a_copy_whose_back_off_is_over_is_archived(make_engine, announce, leases, done, until):
+    copy_id = announce()
+    leases.retry_later(leases.claim(copy_id), State.WAITING, "404", 0.3)
+    make_engine(done).start()
+    until(lambda: done.ids == [copy_id], "it is archived")
+
+
+def test_a_copy_that_was_blocked_is_tried_again_when_a_worker_starts(make_engine, announce, leases, done, until):
+    copy_id = announce()
+    leases.retry_later(leases.claim(copy_id), State.BLOCKED, "the wrong key", 3600)
+    make_engine(done).start()
+    until(lambda: done.ids == [copy_id], "it is archived")
+
+
+def test_a_storage_without_room_does_not_keep_the_threads_from_the_other(make_engine, announce, done, until):
+    announce()
+    engine = make_engine(done, full=lambda: {STORAGE})
     engine.start()
-    until(lambda: engine._consumer and engine._consumer.asleep == 2, "both threads found nothing")
-    engine.announce(1)
-    engine.announce(2)
-    until(lambda: sorted(done) == [1, 2], "both were woken")
+    until(lambda: engine._bell.asleep == 2, "both threads sleep")
+    assert done.ids == []
 
 
-def test_stopping_does_not_wait_for_those_who_sleep(make_engine, until, monkeypatch):
-    monkeypatch.setattr("recordings.engine.queues._POLLS", (3600, 3600))
-    engine = make_engine()
-    engine.start()
-    until(lambda: engine._consumer and engine._consumer.asleep == 2, "both threads sleep")
-    engine.stop(timeout=20)
-    assert not any(thread.is_alive() for _, thread in engine._consumer.worker_threads)
-
-
-def test_a_job_that_breaks_off_ends_no_thread(make_engine, until, caplog):
-    done = []
-
-    def archive(copy_id):
-        if copy_id < 4:
-            raise RuntimeError("nobody foresaw this")
-        done.append(copy_id)
-
-    engine = make_engine(archive)
-    engine.start()
-    for copy_id in range(5):
-        engine.announce(copy_id)
-    until(lambda: done == [4], "a thread is left for the last one")
-    assert "nobody foresaw this" in caplog.text
-
-
-def test_another_process_may_announce(make_engine, until):
-    done = []
-    web, worker = make_engine(), make_engine(done.append)
-    worker.start()
-    web.announce(7)
-    until(lambda: done == [7], "the worker looks at what the web process announced")
-
-
-def test_nothing_runs_and_nothing_is_opened_before_the_first_use(make_engine, tmp_path):
+def test_no_thread_runs_before_the_start(make_engine):
     before = threading.active_count()
     make_engine()
     assert threading.active_count() == before
-    assert not (tmp_path / "queue.db").exists()
 
 
-def test_a_copy_waits_in_its_thread_for_a_database_that_is_away(make_engine, until, monkeypatch):
-    monkeypatch.setattr("recordings.engine.engine._DATABASE_SECONDS", 0.01)
-    tried = []
+# --- What goes wrong --------------------------------------------------------------------------------------------------
 
-    def archive(copy_id):
-        tried.append(copy_id)
-        if len(tried) < 3:
+
+@pytest.mark.parametrize("error", [RuntimeError("no code foresaw this"), SystemExit("a plugin exits")])
+def test_work_that_breaks_off_ends_no_thread(make_engine, announce, leases, until, caplog, error):
+    done = []
+
+    def archive(claim):
+        if len(done) < 4:
+            done.append(claim.copy_id)
+            raise error
+        leases.failed(claim, "done, in a way")
+        done.append(claim.copy_id)
+
+    ids = [announce() for _ in range(5)]
+    make_engine(archive).start()
+    until(lambda: sorted(done) == ids, "a thread is left for the last one")
+    assert "broke off" in caplog.text
+
+
+class Away:
+    """Leases whose database is away for the first questions."""
+
+    def __init__(self, leases, times):
+        self._leases, self._times = leases, times
+        self.asked = 0
+
+    def __getattr__(self, name):
+        return getattr(self._leases, name)
+
+    def claim_next(self, without=()):
+        self.asked += 1
+        if self.asked <= self._times:
             raise CatalogueUnavailable("gone for tea")
-
-    engine = make_engine(archive)
-    engine.dispatch(7)
-    engine.start()
-    until(lambda: tried == [7, 7, 7], "the copy is looked at once the database is back")
+        return self._leases.claim_next(without)
 
 
-# --- The sweep --------------------------------------------------------------------------------------------------------
+def test_a_database_that_is_away_is_waited_for(make_engine, announce, leases, done, until):
+    copy_id, away = announce(), Away(leases, 6)
+    make_engine(done, leases=away, outage=0.01).start()
+    until(lambda: done.ids == [copy_id], "it is archived once the database is back")
+    assert away.asked > 6
 
 
-def test_the_sweep_finds_what_no_message_speaks_for(make_engine, new_ids, until):
-    ids, done = new_ids(3), []
-    engine = make_engine(done.append)
-    engine.start()  # wakes what is pending, then sweeps
-    until(lambda: set(done) == set(ids), "all three are looked at")
-
-
-def test_a_sweep_gives_each_copy_out_once(make_engine, new_ids, leases):
-    new_ids(3)
-    leases.wake()
-    one, other = make_engine(), make_engine()
-    assert (one.sweep(), other.sweep(), one.sweep()) == (3, 0, 0)
-
-
-def test_a_full_queue_gets_nothing_more(make_engine, new_ids, leases, monkeypatch):
-    monkeypatch.setattr("recordings.engine.engine._BACKLOG", 3)
-    new_ids(5)
-    leases.wake()
-    engine = make_engine()
-    assert (engine.sweep(), engine.sweep()) == (3, 0)
-
-
-def test_chores_are_done_with_the_sweep_and_stop_nothing(make_engine, new_ids, until):
-    ids, done, chores = new_ids(1), [], threading.Event()
-
-    def upkeep():
-        chores.set()
-        raise ZeroDivisionError
-
-    engine = make_engine(done.append, upkeep=upkeep)
-    engine.start()
-    assert chores.wait(10)
-    until(lambda: set(done) == set(ids), "the copy is looked at all the same")
-
-
-# --- A queue that is away ---------------------------------------------------------------------------------------------
-
-
-def test_announcing_neither_waits_nor_raises_while_the_queue_is_away(make_engine, queue_url, until, caplog):
-    queue = Away(queue_url)
-    engine = make_engine(queue=queue, ticks=lambda: 0.0)
-    for n in range(50):
-        engine.announce(n)
-    until(lambda: "nothing is lost" in caplog.text, "the trouble is told")
-    engine.stop(timeout=1)
-    assert caplog.text.count("The queue cannot be used") == 1  # once, not for each copy
-
-
-def test_dispatching_tells_the_drivers_own_error(make_engine, queue_url):
-    engine = make_engine(queue=Away(queue_url))
-    with pytest.raises(ConnectionError, match="nobody listens"):
-        engine.dispatch(7)
-
-
-def test_a_sweep_without_a_queue_gives_nothing_out_and_the_next_one_does(make_engine, new_ids, leases, queue_url):
-    new_ids(3)
-    leases.wake()
-    queue = Away(queue_url)
-    engine = make_engine(queue=queue)
-    assert engine.sweep() == 0
-    queue.mended = True
-    assert engine.sweep() == 3
-
-
-def test_what_a_queue_did_not_take_in_a_sweep_is_due_again_soon(make_engine, new_ids, leases, queue_url):
-    new_ids(4)
-    leases.wake()
-    queue = make_queue(queue_url)
-    engine = make_engine(queue=lambda: queue)
-    engine.dispatch(7)
-    queue.storage.sql("DROP TABLE task")
-    queue.storage.sql("CREATE TABLE task (queue TEXT CHECK (0), data, priority, id)")  # readable, and takes nothing
-    assert engine.sweep() == 0
-    assert not leases.due()
-    assert leases.due_within(6)
-
-
-def test_a_worker_waits_for_its_queue(make_engine, queue_url, until, monkeypatch):
-    monkeypatch.setattr("recordings.engine.engine._OUTAGE_SECONDS", 0.01)
-    done, queue = [], Away(queue_url)
-    engine = make_engine(done.append, queue=queue)
-    engine.start()
-    until(lambda: queue.tried > 3, "it tries again and again")
-    queue.mended = True
-    engine.dispatch(7)
-    until(lambda: done == [7], "it works once the queue is there")
+def test_a_task_that_fails_stops_neither_the_other_tasks_nor_the_work(make_engine, announce, done, until):
+    did, copy_id = threading.Event(), announce()
+    tasks = [PeriodicTask("Failing", 60, lambda: 1 / 0), PeriodicTask("Working", 60, did.set)]
+    make_engine(done, tasks=tasks).start()
+    assert did.wait(10)
+    until(lambda: done.ids == [copy_id], "it is archived")
 
 
 # --- Stopping ---------------------------------------------------------------------------------------------------------
 
 
 class Work:
-    """One copy in work: claimed and held, until it is told to go on or to let go."""
+    """A copy in work: held until it may go on, or is told to let go."""
 
     def __init__(self, leases):
         self.leases = leases
@@ -275,10 +212,7 @@ class Work:
         self.began, self.go_on = threading.Event(), threading.Event()
         self.ended = []
 
-    def __call__(self, copy_id):
-        claim = self.leases.claim(copy_id)
-        if claim is None:  # the sweep spoke for it, too
-            return
+    def __call__(self, claim):
         with self.heartbeat.holding(claim) as held:
             self.began.set()
             while not self.go_on.wait(0.005):
@@ -289,10 +223,9 @@ class Work:
             self.ended.append("finished")
 
 
-def test_a_running_copy_gets_its_time_to_finish(make_engine, new_ids, leases, row_of):
-    (copy_id,), work = new_ids(1), Work(leases)
+def test_a_copy_in_work_gets_its_time_to_finish(make_engine, announce, leases, row_of):
+    copy_id, work = announce(), Work(leases)
     engine = make_engine(work, heartbeat=work.heartbeat)
-    engine.dispatch(copy_id)
     engine.start()
     assert work.began.wait(10)
     threading.Timer(0.2, work.go_on.set).start()
@@ -301,17 +234,25 @@ def test_a_running_copy_gets_its_time_to_finish(make_engine, new_ids, leases, ro
     assert row_of(copy_id)["state"] == "failed"
 
 
-def test_one_that_takes_longer_is_given_back_and_taken_over_at_once(make_engine, new_ids, leases, row_of, until):
-    (copy_id,), work, done = new_ids(1), Work(leases), []
+def test_one_that_takes_longer_is_given_back_and_taken_over_at_once(make_engine, announce, leases, done, row_of, until):
+    copy_id, work = announce(), Work(leases)
     engine = make_engine(work, heartbeat=work.heartbeat)
-    engine.dispatch(copy_id)
     engine.start()
     assert work.began.wait(10)
     engine.stop(timeout=0.1)
     until(lambda: work.ended == ["let go"], "the work hears it")
     assert (row_of(copy_id)["state"], row_of(copy_id)["attempts"]) == ("pending", 0)
-    make_engine(done.append).start()
-    until(lambda: set(done) == {copy_id}, "another worker takes it")  # more than one message may speak for it
+    make_engine(done).start()
+    until(lambda: done.ids == [copy_id], "another worker takes it")
+
+
+def test_stopping_does_not_wait_for_threads_that_sleep(make_engine, until):
+    bell = Bell()
+    engine = make_engine(bell=bell)
+    engine.start()
+    until(lambda: bell.asleep == 2, "both threads sleep")
+    engine.stop(timeout=20)
+    assert not [thread.name for thread in engine._running if thread.is_alive()]
 
 
 def test_stopping_twice_or_before_a_start_is_fine(make_engine):
@@ -322,51 +263,44 @@ def test_stopping_twice_or_before_a_start_is_fine(make_engine):
     engine.stop()
 
 
-def test_what_was_announced_just_before_the_end_reaches_the_queue(make_engine, until):
-    done = []
-    web = make_engine()
-    web.announce(7)
-    web.stop()
-    make_engine(done.append).start()
-    until(lambda: done == [7], "the next worker looks at it")
-
-
 # --- One embedded worker a machine ------------------------------------------------------------------------------------
 
 
-def test_of_two_engines_one_works(make_engine, tmp_path, until):
-    done = {"a": [], "b": []}
-    engines = [make_engine(done["a"].append), make_engine(done["b"].append)]
-    for engine in engines:
-        engine.start_embedded(tmp_path / "deep" / "lock")
-    for n in range(20):
-        engines[n % 2].announce(n)
-    until(lambda: len(done["a"] + done["b"]) == 20, "all are looked at")
-    assert [] in done.values()
+def test_of_two_engines_with_one_lock_one_works(make_engine, announce, leases, tmp_path, until):
+    one, other = Done(leases), Done(leases)
+    for done in (one, other):
+        make_engine(done).start_embedded(tmp_path / "deep" / "lock")
+    ids = [announce() for _ in range(20)]
+    until(lambda: sorted(one.ids + other.ids) == ids, "all are archived")
+    assert [] in (one.ids, other.ids)
 
 
-def test_whoever_waits_takes_over_when_the_other_dies(make_engine, tmp_path, until):
-    lock, done = tmp_path / "lock", []
+def test_the_engine_takes_over_when_the_process_that_holds_the_lock_dies(make_engine, announce, done, tmp_path, until):
+    lock, copy_id = tmp_path / "lock", announce()
     command = [sys.executable, "-c", HOLD_THE_LOCK, str(lock)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        engine = make_engine(done.append)
-        engine.start_embedded(lock)
-        engine.dispatch(7)
+        make_engine(done).start_embedded(lock)
         waiting = threading.Event()
         waiting.wait(0.3)
-        assert done == []
+        assert done.ids == []
         other.kill()
-    until(lambda: done == [7], "the engine takes over")
+    until(lambda: done.ids == [copy_id], "the engine takes over")
 
 
-def test_one_that_waits_for_the_lock_can_be_stopped(make_engine, tmp_path, until):
+def test_an_engine_that_waits_for_the_lock_can_be_stopped(make_engine, tmp_path, until):
     one, other = make_engine(), make_engine()
     one.start_embedded(tmp_path / "lock")
     other.start_embedded(tmp_path / "lock")
     other.stop()
-    until(lambda: _embedded_threads() <= 1, "its thread ends")
+    until(lambda: embedded_threads() <= 1, "its thread ends")
 
 
-def _embedded_threads():
+def test_without_a_lock_every_engine_works(make_engine, announce, done, until):
+    make_engine(done).start_embedded(None)
+    copy_id = announce()
+    until(lambda: done.ids == [copy_id], "it is archived")
+
+
+def embedded_threads():
     return sum(thread.name == "tapekeeper-embedded" for thread in threading.enumerate())

@@ -1,0 +1,73 @@
+"""How one process hears that another process has committed something: by the database itself.
+
+Postgres tells it: NOTIFY in the transaction that made copies due, LISTEN on one connection of each worker process.
+SQLite is asked: `PRAGMA data_version` changes with each commit of another connection, and costs some microseconds.
+Both are hints. A pooler such as PgBouncer keeps NOTIFY from its listeners, so nobody relies on them alone.
+https://www.postgresql.org/docs/current/sql-notify.html, https://sqlite.org/pragma.html#pragma_data_version
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection
+
+from .database import CHANNEL, Database
+
+_ASK_SECONDS = 0.05  # between two questions to SQLite
+
+
+class Changes:
+    """Waits for the commits of other processes, on a connection of its own. Use it in one thread, then `close` it."""
+
+    def __init__(self, database: Database, *, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._ticks = ticks
+        self._connection: Connection | None = None
+        self._version: int | None = None
+
+    def wait(self, seconds: float, stopping: threading.Event) -> None:
+        """Return at a change, after `seconds`, or soon after `stopping`. Raises `CatalogueUnavailable`."""
+        with self._database.translated():
+            connection = self._connected()
+            if self._database.sqlite:
+                self._ask(connection, seconds, stopping)
+            else:
+                self._listen(connection, seconds, stopping)
+
+    def close(self) -> None:
+        """Give the connection up."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._database.engine.connect()
+            self._connection.detach()  # the pool's few connections stay for the transactions
+            if not self._database.sqlite:
+                driver: Any = self._connection.connection.driver_connection
+                driver.autocommit = True
+                driver.execute(f"LISTEN {CHANNEL}")
+        return self._connection
+
+    def _ask(self, connection: Connection, seconds: float, stopping: threading.Event) -> None:
+        driver: Any = connection.connection.driver_connection
+        end = self._ticks() + seconds
+        while True:
+            (version,) = driver.execute("PRAGMA data_version").fetchone()
+            before, self._version = self._version, version
+            left = end - self._ticks()
+            if version != before or left <= 0 or stopping.wait(min(_ASK_SECONDS, left)):
+                return
+
+    def _listen(self, connection: Connection, seconds: float, stopping: threading.Event) -> None:
+        driver: Any = connection.connection.driver_connection
+        end = self._ticks() + seconds
+        while not stopping.is_set():
+            left = end - self._ticks()
+            if left <= 0 or list(driver.notifies(timeout=min(left, 1.0), stop_after=1)):
+                return

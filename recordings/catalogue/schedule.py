@@ -1,0 +1,98 @@
+"""When copies become due without a worker: by a person's word, after a back-off, after a worker's death.
+
+A worker then takes them; see `leases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, func, select, update
+
+from recordings.clock import utc_now
+from recordings.model import State
+
+from .database import Database
+from .leases import DEATHS_TOLERATED, claimable, reopening
+from .tables import copies, recordings
+
+_IDLE = [state.value for state in (State.FAILED, State.BLOCKED, State.WAITING, State.PENDING)]
+_NOT_BY_ITSELF = (State.STORED.value, State.FAILED.value)
+
+
+class Schedule:
+    """The due times of the copies in one database. Raises `CatalogueUnavailable` as the database does."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.database = database
+        self._clock = clock
+
+    def due(self, most: int, without: Collection[str] = ()) -> tuple[int, float | None]:
+        """How many copies are due, counted up to `most`, and the seconds until the next one is; None: there is none.
+
+        Copies in the storages `without` do not count.
+        """
+        now = self._clock()
+        query = select(copies.c.due_at).where(copies.c.due_at.is_not(None), copies.c.storage.not_in(without))
+        with self.database.read() as connection:
+            times = connection.scalars(query.order_by(copies.c.due_at).limit(most)).all()
+        later = [(time - now).total_seconds() for time in times if time > now]
+        return len(times) - len(later), later[0] if later else None
+
+    def overdue(self) -> tuple[int, float]:
+        """How many copies a worker could claim now, and for how many seconds the oldest of them has been waiting."""
+        now = self._clock()
+        # The oldest by a row, not by min(): that would come back without the column's type, as text from SQLite.
+        oldest = select(copies.c.due_at).where(claimable()).order_by(copies.c.due_at).limit(1)
+        count = select(func.count()).select_from(copies).where(claimable())
+        with self.database.read() as connection:
+            number = connection.execute(count, {"now": now}).scalar_one()
+            since = connection.execute(oldest, {"now": now}).scalar()
+        return number, (now - since).total_seconds() if since else 0.0
+
+    def retry(self, recording_uuid: str) -> list[int]:
+        """Make every copy of the recording that is neither stored nor in work due now. Returns their ids."""
+        its_rows = select(recordings.c.id).where(recordings.c.recording_uuid == recording_uuid)
+        statement = update(copies).where(copies.c.recording_id.in_(its_rows), copies.c.state.in_(_IDLE))
+        statement = statement.values(state=State.PENDING.value, due_at=self._clock()).returning(copies.c.id)
+        with self.database.write() as connection:
+            ids = [row.id for row in connection.execute(statement)]
+            if ids:
+                self.database.tell_others(connection)
+            return ids
+
+    def reopen(self, copy_id: int, problem: str) -> bool:
+        """A stored copy was found missing or damaged: any worker may fetch it. False: it is not stored any more."""
+        values = {"state": State.PENDING.value, "attempts": 0, "due_at": self._clock()}
+        with self.database.write() as connection:
+            reopened = connection.execute(reopening(copy_id, problem).values(values)).rowcount > 0
+            self.database.tell_others(connection)
+            return reopened
+
+    def requeue_blocked(self) -> None:
+        """At a worker's start: copies that wait for a person's mend are due at once.
+
+        A restart is how most configuration faults end.
+        """
+        statement = update(copies).where(copies.c.state == State.BLOCKED.value).values(due_at=self._clock())
+        with self.database.write() as connection:
+            connection.execute(statement)
+
+    def back_off_dead(self, delay: Callable[[int], float]) -> int:
+        """Let copies that keep killing their worker wait; `delay` gives the seconds by the number of attempts.
+
+        A worker that dies says nothing, so the attempts that each claim counted are all there is to go by.
+        """
+        now = self._clock()
+        dead = and_(copies.c.state == State.FETCHING.value, copies.c.due_at <= now)
+        query = select(*copies.c["id", "token", "attempts"]).where(dead, copies.c.attempts > DEATHS_TOLERATED)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            then = now + timedelta(seconds=delay(row.attempts))
+            error = f"The worker stopped without a word at attempt {row.attempts}; look at its log and its memory."
+            values = {"state": State.WAITING.value, "token": None, "error": error, "due_at": then}
+            with self.database.write() as connection:
+                connection.execute(update(copies).where(dead, copies.c.token == row.token).values(values))
+        return len(rows)

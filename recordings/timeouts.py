@@ -1,0 +1,75 @@
+"""Limits on waiting: one deadline for everything that a request waits for, and a time limit on strangers' code."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+# Vonage gives up on an event after 10 s: by then it has our 503, and sends the event again.
+# https://api.support.vonage.com/hc/en-us/articles/17498678806044
+REQUEST_SECONDS = 8.0
+
+
+class Deadline:
+    """The moment, `seconds` from now, after which nothing is waited for any more. It is handed down to every wait."""
+
+    def __init__(self, seconds: float = REQUEST_SECONDS, *, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._ticks = ticks
+        self._end = ticks() + seconds
+
+    def left(self) -> float:
+        """The seconds that are left; 0.0 once the deadline has passed."""
+        return max(0.0, self._end - self._ticks())
+
+
+class NoAnswer(Exception):
+    """The function was not called, or did not return in time; the message says which."""
+
+
+class TimeLimit:
+    """Calls functions that may hang, each in a thread of its own: no caller waits longer than `seconds`.
+
+    At most `most` calls run at the same time; those that the caller gave up on count until they return.
+    """
+
+    def __init__(self, seconds: float = 3.0, most: int = 16) -> None:
+        self.seconds = seconds
+        self._most = most
+        self._room = threading.BoundedSemaphore(most)
+
+    def call(self, function: Callable[[], Answer], *, name: str = "limited-call") -> Answer:
+        """What the function returns or raises, run in the caller's context. Raises `NoAnswer` when it takes too long.
+
+        `name` is the thread's. A call that is given up on runs to its end, and nobody looks at its result.
+        """
+        if not self._room.acquire(blocking=False):
+            raise NoAnswer(f"it was not called: {self._most} earlier calls still run")
+        answer: Future[Answer] = Future()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                answer.set_result(context.run(function))
+            except BaseException as error:
+                answer.set_exception(error)
+            finally:
+                self._room.release()
+
+        try:
+            # A daemon: the end of the process does not wait for it, as it would for an executor's thread.
+            threading.Thread(target=run, name=name, daemon=True).start()
+        except RuntimeError:  # the system has no thread to give
+            self._room.release()
+            raise
+        try:
+            return answer.result(self.seconds)
+        except TimeoutError:
+            if answer.done():  # at the last moment, or the function itself raised a TimeoutError
+                return answer.result()
+            raise NoAnswer(f"it took longer than {self.seconds:g} s") from None
