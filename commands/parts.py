@@ -13,7 +13,7 @@ from flask.cli import ScriptInfo
 from recordings.errors import CatalogueUnavailable, TapekeeperError
 from settings import SettingsError
 
-Words = ParamSpec("Words")
+Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
@@ -37,11 +37,11 @@ def opened(*, tolerant: bool = False) -> Iterator[Any]:
         parts.close()
 
 
-def with_parts(command: Callable[Concatenate[Any, Words], Result]) -> Callable[Words, Result]:
+def with_parts(command: Callable[Concatenate[Any, Params], Result]) -> Callable[Params, Result]:
     """Give a command the parts as its first argument, which is annotated with a protocol of those that it uses."""
 
     @wraps(command)
-    def run(*args: Words.args, **options: Words.kwargs) -> Result:
+    def run(*args: Params.args, **options: Params.kwargs) -> Result:
         with opened() as parts:
             return command(parts, *args, **options)
 

@@ -169,10 +169,11 @@ def stopped(make_environ, bare_environ, until, watched, tmp_path):
 
 
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
-def test_flask_worker_closes_everything(stopped, name, watched, closed):
+def test_flask_worker_closes_everything(stopped, name, watched, closed, tmp_path):
     printed = stopped(name, lambda log: "Archiving into" in log, "worker")
     assert "Stopping: within 18 s, copies in work finish or are given back." in printed
     assert closed() == [watched["STORAGE_URL"]]
+    assert not (tmp_path / "tapekeeper.db-wal").exists()
 
 
 def test_flask_run_closes_everything(stopped, watched, closed, database_is_closed):

@@ -41,8 +41,8 @@ def command(
     """
     deliveries = parts.inbox.listing(outcome=outcome, since=since, recording_uuid=recording_uuid)
     if as_json:
-        for kept in deliveries:
-            click.echo(json.dumps(as_json_object(kept)))
+        for stored in deliveries:
+            click.echo(json.dumps(as_json_object(stored)))
     else:
         _show_table(deliveries)
 
@@ -50,13 +50,13 @@ def command(
 def _show_table(deliveries: Iterable[Kept]) -> None:
     rows = [
         [
-            kept.id,
-            kept.received_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
-            kept.delivery.route,
-            kept.outcome,
-            kept.problem or kept.recording_uuid or "-",
+            stored.id,
+            stored.received_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
+            stored.delivery.route,
+            stored.outcome,
+            stored.problem or stored.recording_uuid or "-",
         ]
-        for kept in deliveries
+        for stored in deliveries
     ]
     if not rows:
         click.echo("No such deliveries.", err=True)

@@ -19,21 +19,21 @@ since_option = click.option(
 )
 
 
-def as_json_object(kept: Kept) -> dict[str, Any]:
+def as_json_object(stored: Kept) -> dict[str, Any]:
     """A delivery without its body; what can be given to `json.dumps`."""
-    delivery = kept.delivery
+    delivery = stored.delivery
     return {
-        "id": kept.id,
-        "received_at": iso_utc(kept.received_at),
+        "id": stored.id,
+        "received_at": iso_utc(stored.received_at),
         "route": delivery.route,
-        "outcome": kept.outcome,
-        "problem": kept.problem,
-        "recording_uuid": kept.recording_uuid,
+        "outcome": stored.outcome,
+        "problem": stored.problem,
+        "recording_uuid": stored.recording_uuid,
         "method": delivery.method,
         "query": delivery.query,
         "content_type": delivery.content_type,
         "signed": delivery.signed,
         "jti": delivery.jti,
         "application_id": delivery.application_id,
-        "body_size": kept.body_size,
+        "body_size": stored.body_size,
     }

@@ -47,7 +47,7 @@ def command(
         raise click.UsageError("Name deliveries by their numbers, or all of one kind: --outcome refused.")
     if delivery_ids and since:
         raise click.UsageError("--since goes with --outcome, not with numbers.")
-    wanted = delivery_ids or [kept.id for kept in parts.inbox.listing(outcome=outcome, since=since)]
+    wanted = delivery_ids or [stored.id for stored in parts.inbox.listing(outcome=outcome, since=since)]
     successes = [_replay(parts, delivery_id, as_json) for delivery_id in wanted]
     if not as_json:
         click.echo(f"{sum(successes)} of {len(successes)} were taken in.", err=True)

@@ -34,8 +34,8 @@ def command(parts: Parts, delivery_id: int, as_json: bool) -> None:
 
     Exit code 1 when it is not kept.
     """
-    kept = parts.inbox.find(delivery_id)
-    particulars = as_json_object(kept) | _body(kept.delivery.body) | {"led_to": _led_to(parts, kept)}
+    stored = parts.inbox.find(delivery_id)
+    particulars = as_json_object(stored) | _body(stored.delivery.body) | {"led_to": _led_to(parts, stored)}
     click.echo(json.dumps(particulars) if as_json else _as_text(particulars))
 
 
@@ -47,14 +47,14 @@ def _body(body: bytes) -> dict[str, str]:
     return {"body": text}
 
 
-def _led_to(parts: Parts, kept: Kept) -> list[str]:
+def _led_to(parts: Parts, stored: Kept) -> list[str]:
     from recordings.catalogue import listing
 
     results = [
         f"recording {recording.recording_uuid}: {recording.state.value}"
-        for recording in listing.find(parts.database, kept.recording_uuid or "")
+        for recording in listing.find(parts.database, stored.recording_uuid or "")
     ]
-    for row in parts.inbox.told(kept.id):
+    for row in parts.inbox.told(stored.id):
         if "kind" in row:
             results.append(f"call event {row['kind']} of conversation {row['conversation_key']}, leg {row['leg_uuid']}")
         else:
