@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from recordings.archive.failures import RetryPolicy
     from recordings.archive.fetch import Fetcher
     from recordings.archive.heartbeat import Heartbeat
+    from recordings.archive.limits import StorageLimits
     from recordings.archive.replicate import Replicator
     from recordings.archive.retrieval import Retrieval
+    from recordings.archive.sidecar import SidecarWriter
     from recordings.care.repair import Repair
     from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox, Replayed
@@ -184,7 +186,6 @@ class Wiring:
 
     @cached_property
     def retrieval(self) -> Retrieval:
-        from recordings.archive.limits import StorageLimits
         from recordings.archive.retrieval import Retrieval
 
         return Retrieval(
@@ -196,15 +197,27 @@ class Wiring:
             hooks=self.plugins,
             policy=self.policy,
             replicator=self.replicator,
-            lanes=StorageLimits(self.settings.storage_url, self.settings.worker_threads),
-            version=environment.VERSION,
+            limits=self.limits,
+            sidecars=self.sidecars,
         )
 
     @cached_property
     def replicator(self) -> Replicator:
         from recordings.archive.replicate import Replicator
 
-        return Replicator(self.storages, self.storage, environment.VERSION)
+        return Replicator(self.storages, self.storage, self.sidecars)
+
+    @cached_property
+    def limits(self) -> StorageLimits:
+        from recordings.archive.limits import StorageLimits
+
+        return StorageLimits(self.settings.storage_url, self.settings.worker_threads)
+
+    @cached_property
+    def sidecars(self) -> SidecarWriter:
+        from recordings.archive.sidecar import SidecarWriter
+
+        return SidecarWriter(environment.VERSION)
 
     @cached_property
     def engine(self) -> Engine:
@@ -219,6 +232,7 @@ class Wiring:
             self.supervisor,
             self.bell,
             threads=self.settings.worker_threads,
+            full=self.limits.full,
         )
 
     @cached_property
@@ -239,7 +253,14 @@ class Wiring:
     def repair(self) -> Repair:
         from recordings.care.repair import Repair
 
-        return Repair(self.retrieval, self.replicator)
+        return Repair(
+            storages=self.storages,
+            leases=self.leases,
+            schedule=self.schedule,
+            policy=self.policy,
+            replicator=self.replicator,
+            carry_out=self.retrieval.carry_out,
+        )
 
     @cached_property
     def tasks(self) -> PeriodicTasks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from recordings.catalogue.inbox import Kept
+from recordings.catalogue.inbox import StoredDelivery
 from recordings.errors import TapekeeperError
 from recordings.model import Delivery, Event
 
@@ -31,24 +31,24 @@ class Interpreter:
     flows: FlowSettings
     application_id: str
 
-    def __call__(self, kept: Kept) -> tuple[Delivery, Sequence[Event]]:
-        delivery = self._admit(kept) if kept.outcome == "refused" else kept.delivery
+    def __call__(self, stored: StoredDelivery) -> tuple[Delivery, Sequence[Event]]:
+        delivery = self._admit(stored) if stored.outcome == "refused" else stored.delivery
         return delivery, events.read(self.flows, delivery)
 
-    def _admit(self, kept: Kept) -> Delivery:
-        delivery = kept.delivery
+    def _admit(self, stored: StoredDelivery) -> Delivery:
+        delivery = stored.delivery
         # The token was fresh when it came: its age is judged as of then, with the secrets of now.
-        then = replace(self.verifier, clock=kept.received_at.timestamp)
-        verdict = then.check(delivery.method, {"Authorization": kept.token}, delivery.query, delivery.body)
+        then = replace(self.verifier, clock=stored.received_at.timestamp)
+        verdict = then.check(delivery.method, {"Authorization": stored.token}, delivery.query, delivery.body)
         if verdict.standing is Standing.BAD:
             raise StillRefused(
-                f"The signature of delivery {kept.id} is still not valid: {verdict.reason}. Compare "
+                f"The signature of delivery {stored.id} is still not valid: {verdict.reason}. Compare "
                 "VONAGE_SIGNATURE_SECRET with the dashboard; if it is right, somebody else sent this."
             )
         if verdict.standing is Standing.UNSIGNED and not self.verifier.allow_unsigned:
             raise StillRefused(
-                f"Delivery {kept.id} cannot be taken in: {verdict.reason}. If you know that it is Vonage's: "
-                f"ALLOW_UNSIGNED_WEBHOOKS=true flask deliveries replay {kept.id}"
+                f"Delivery {stored.id} cannot be taken in: {verdict.reason}. If you know that it is Vonage's: "
+                f"ALLOW_UNSIGNED_WEBHOOKS=true flask deliveries replay {stored.id}"
             )
         return replace(
             delivery,

@@ -14,7 +14,7 @@ from commands.parts import with_parts
 from .options import as_json_object, outcome_option, since_option
 
 if TYPE_CHECKING:
-    from recordings.catalogue.inbox import Inbox, Kept
+    from recordings.catalogue.inbox import Inbox, StoredDelivery
 
 
 class Parts(Protocol):
@@ -47,7 +47,7 @@ def command(
         _show_table(deliveries)
 
 
-def _show_table(deliveries: Iterable[Kept]) -> None:
+def _show_table(deliveries: Iterable[StoredDelivery]) -> None:
     rows = [
         [
             stored.id,

@@ -11,7 +11,7 @@ from recordings.catalogue.inbox import OUTCOMES
 from recordings.clock import iso_utc
 
 if TYPE_CHECKING:
-    from recordings.catalogue.inbox import Kept
+    from recordings.catalogue.inbox import StoredDelivery
 
 outcome_option = click.option("--outcome", type=click.Choice(OUTCOMES), help="Only those with this outcome.")
 since_option = click.option(
@@ -19,7 +19,7 @@ since_option = click.option(
 )
 
 
-def as_json_object(stored: Kept) -> dict[str, Any]:
+def as_json_object(stored: StoredDelivery) -> dict[str, Any]:
     """A delivery without its body; what can be given to `json.dumps`."""
     delivery = stored.delivery
     return {

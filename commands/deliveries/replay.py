@@ -59,7 +59,7 @@ def _replay(parts: Parts, delivery_id: int, as_json: bool) -> bool:
     result: dict[str, Any] = {"id": delivery_id, "before": None, "outcome": None, "problem": None}
     try:
         replayed = parts.replay(delivery_id)
-        result |= {"before": replayed.kept.outcome, "outcome": replayed.accepted.outcome}
+        result |= {"before": replayed.before.outcome, "outcome": replayed.accepted.outcome}
     except CatalogueUnavailable:
         raise
     except TapekeeperError as error:

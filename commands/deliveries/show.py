@@ -13,7 +13,7 @@ from .options import as_json_object
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
-    from recordings.catalogue.inbox import Inbox, Kept
+    from recordings.catalogue.inbox import Inbox, StoredDelivery
 
 
 class Parts(Protocol):
@@ -47,14 +47,14 @@ def _body(body: bytes) -> dict[str, str]:
     return {"body": text}
 
 
-def _led_to(parts: Parts, stored: Kept) -> list[str]:
+def _led_to(parts: Parts, stored: StoredDelivery) -> list[str]:
     from recordings.catalogue import listing
 
     results = [
         f"recording {recording.recording_uuid}: {recording.state.value}"
         for recording in listing.find(parts.database, stored.recording_uuid or "")
     ]
-    for row in parts.inbox.told(stored.id):
+    for row in parts.inbox.events_of(stored.id):
         if "kind" in row:
             results.append(f"call event {row['kind']} of conversation {row['conversation_key']}, leg {row['leg_uuid']}")
         else:

@@ -17,10 +17,13 @@ from recordings.clock import utc_now
 from recordings.model import Recording, State
 
 if TYPE_CHECKING:
+    from recordings.archive.failures import RetryPolicy
     from recordings.archive.heartbeat import Heartbeat
     from recordings.archive.replicate import Replicator
     from recordings.archive.retrieval import Retrieval
     from recordings.catalogue.database import Database
+    from recordings.catalogue.leases import Leases
+    from recordings.catalogue.schedule import Schedule
     from recordings.storage import StorageBackend
     from settings import Settings
 
@@ -36,7 +39,7 @@ _SENTENCES = {
 
 
 class Parts(Protocol):
-    """What this command uses. `retrieval` knows the leases and the deadline."""
+    """What this command uses."""
 
     @property
     def settings(self) -> Settings: ...
@@ -50,6 +53,12 @@ class Parts(Protocol):
     def replicator(self) -> Replicator: ...
     @property
     def heartbeat(self) -> Heartbeat: ...
+    @property
+    def leases(self) -> Leases: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def policy(self) -> RetryPolicy: ...
 
 
 @click.command("copy", short_help="Fill a storage that was added later.")
@@ -64,7 +73,7 @@ def command(parts: Parts, url: str, jobs: int, dry_run: bool) -> None:
     the workers, as long as Vonage keeps it. May be interrupted and repeated at any time: what is there is not copied
     again. Exit code 1 when a copy failed.
     """
-    from recordings.archive import replicate
+    from recordings.catalogue import copies
 
     replication = _Replication(parts, _configured(parts, url))
     if dry_run:
@@ -72,7 +81,7 @@ def command(parts: Parts, url: str, jobs: int, dry_run: bool) -> None:
         _summarise(outcomes, replication.storage, dry_run)
         return
     _check(replication)
-    outcomes = _run(replication, replicate.count_lacking(parts.database, replication.storage), jobs)
+    outcomes = _run(replication, copies.count_lacking(parts.database, replication.storage), jobs)
     _summarise(outcomes, replication.storage, dry_run)
     sys.exit(1 if outcomes[FAILED] else 0)
 
@@ -143,30 +152,30 @@ class _Replication:
 
     def lacking(self) -> Iterator[tuple[int, Recording]]:
         """The recordings without a stored copy in the storage, each with its row's id."""
-        from recordings.archive import replicate
+        from recordings.catalogue import copies
 
-        return replicate.lacking(self.parts.database, self.storage)
+        return copies.lacking(self.parts.database, self.storage)
 
     def plan(self, recording: Recording) -> str:
         """The outcome that `copy` will have, as far as it can be known before."""
         if self.parts.replicator.sources(recording, self.storage):
             return COPIED
-        return LOST if utc_now() >= self.parts.retrieval.policy.deadline(recording) else LEFT
+        return LOST if utc_now() >= self.parts.policy.deadline(recording) else LEFT
 
     def copy(self, recording_id: int, recording: Recording) -> str:
         """Copy the recording, under a lease as workers do it; or leave it to the workers when no storage has it."""
-        from recordings.archive import replicate
+        from recordings.catalogue import copies
 
         plan = self.plan(recording)
         if plan == LEFT:
-            replicate.leave(self.parts.database, recording_id, self.storage, utc_now())
+            self.parts.schedule.request(recording_id, self.storage)
         if plan in (LEFT, LOST):
             return plan
-        claim = self.parts.retrieval.leases.take(recording_id, self.storage)
+        claim = self.parts.leases.take(recording_id, self.storage)
         if claim is None:
             return BUSY
         self.parts.retrieval.carry_out(claim, self.parts.replicator.attempt)
-        state, _ = replicate.state_of(self.parts.database, claim.copy_id)
+        state, _ = copies.state_of(self.parts.database, claim.copy_id)
         return COPIED if state is State.STORED else FAILED
 
     def stop(self) -> None:

@@ -16,7 +16,8 @@ from recordings.errors import TapekeeperError
 
 if TYPE_CHECKING:
     from recordings.care.repair import Repair
-    from recordings.care.verify import Finding, StoredCopy, Verification
+    from recordings.care.verify import Finding, Verification
+    from recordings.catalogue.copies import StoredCopy
     from recordings.catalogue.database import Database
     from recordings.storage import StorageBackend
 

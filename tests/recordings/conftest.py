@@ -17,6 +17,7 @@ from recordings.archive.fetch import Fetcher
 from recordings.archive.heartbeat import Heartbeat
 from recordings.archive.hosts import HostRule
 from recordings.archive.retrieval import Retrieval
+from recordings.archive.sidecar import SidecarWriter
 from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.leases import Leases
@@ -219,7 +220,7 @@ class Desk:
             template=KeyTemplate(),
             hooks=self.hooks,
             policy=RetryPolicy(chance=lambda low, high: 1.0),
-            version="test",
+            sidecars=SidecarWriter("test", clock),
             clock=clock,
             pause=self._pause,
         )

@@ -35,7 +35,7 @@ DAY = 86400.0
 def decide(recording):
     """`decide(error, attempts)`: what follows, without jitter, for a recording of just now."""
     policy = RetryPolicy(chance=lambda low, high: 1.0)
-    return lambda error, attempts=1, now=NOW, **words: policy.decide(error, attempts, recording(**words), now)
+    return lambda error, attempts=1, now=NOW, **attributes: policy.decide(error, attempts, recording(**attributes), now)
 
 
 # --- What a status means ----------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_it_goes_on_until_day_29_after_the_end_and_no_longer(decide):
 
 
 @pytest.mark.parametrize(
-    ("words", "counts_from"),
+    ("attributes", "counts_from"),
     [
         ({"end_time": None, "start_time": NOW - timedelta(days=2)}, NOW - timedelta(days=2)),
         ({"end_time": None, "start_time": None}, NOW),
@@ -151,8 +151,8 @@ def test_it_goes_on_until_day_29_after_the_end_and_no_longer(decide):
         ({"end_time": datetime(1, 1, 1, tzinfo=UTC)}, datetime(1, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_the_deadline_of_odd_times(recording, words, counts_from):
-    assert RetryPolicy().deadline(recording(**words)) == counts_from + timedelta(days=29)
+def test_the_deadline_of_odd_times(recording, attributes, counts_from):
+    assert RetryPolicy().deadline(recording(**attributes)) == counts_from + timedelta(days=29)
 
 
 def test_a_missing_file_is_missed_for_three_days(decide):
@@ -201,13 +201,13 @@ def test_each_error_of_ours_has_its_state(decide, error, state):
 
 
 class Strange(Exception):
-    def __init__(self, message="", **words):
+    def __init__(self, message="", **attributes):
         super().__init__(message)
-        self.__dict__.update(words)
+        self.__dict__.update(attributes)
 
 
 @pytest.mark.parametrize(
-    ("words", "state"),
+    ("attributes", "state"),
     [
         ({}, State.WAITING),
         ({"retryable": True}, State.WAITING),
@@ -217,9 +217,9 @@ class Strange(Exception):
         ({"retryable": None}, State.WAITING),
     ],
 )
-def test_a_strangers_exception_speaks_by_its_attributes(decide, words, state):
-    assert decide(Strange("the bucket is shy", **words)).state is state
-    assert "the bucket is shy" in decide(Strange("the bucket is shy", **words)).reason
+def test_a_plugins_exception_decides_by_its_attributes(decide, attributes, state):
+    assert decide(Strange("the bucket is shy", **attributes)).state is state
+    assert "the bucket is shy" in decide(Strange("the bucket is shy", **attributes)).reason
 
 
 def test_an_exception_that_nobody_foresaw_is_named(decide):
