@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from webhooks.flows import FlowSettings
     from webhooks.signature import Verifier
 
-BUILTINS = ("backends.local", "backends.gcs", "backends.azure")
-
 _THREADS_SECONDS = 2.0  # for threads that were told to stop, to leave the database alone before it is closed
 
 log = logging.getLogger(__name__)
@@ -138,6 +136,7 @@ class Wiring:
 
     @cached_property
     def plugins(self) -> Plugins:
+        from backends import BUILTINS
         from plugins.manager import load_plugins
 
         return load_plugins(BUILTINS, plugins_dir=self.settings.plugins_dir, disabled=self.settings.plugins_disabled)

@@ -88,11 +88,11 @@ def _results(target: Target, prefix: str, as_json: bool) -> Iterator[CheckResult
 
 def _empty(backend: StorageBackend, prefix: str) -> None:
     """Delete every object below the prefix. Each check deletes its own; an interrupted one has not done so."""
-    from plugins.trial import told
+    from plugins.sandbox import Answer
 
     with suppress(Exception):  # the store failed, and its check has said so
         for info in list(backend.list(f"{prefix}/")):
-            backend.delete(told(info, "key"))
+            backend.delete(Answer(info).key)
 
 
 def _remove_folders(url: str, prefix: str) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pluggy
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 
 hookimpl = pluggy.HookimplMarker("tapekeeper")
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive.credentials import ApplicationToken
 from recordings.archive.failures import RetryPolicy
 from recordings.archive.fetch import Fetcher
