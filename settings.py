@@ -1,6 +1,6 @@
 """Every environment variable in one table: name, type, default, secret or not, help. Parsed once, then frozen.
 
-Only `wsgi.py` and the command line read this module, and only this module reads `os.environ`. A wrong value raises
+Only `wsgi.py` and `commands/` read this module, and only this module reads `os.environ`. A wrong value raises
 `SettingsError`: one line that names the variable, what was read (secrets masked) and what to write.
 """
 

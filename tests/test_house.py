@@ -20,7 +20,7 @@ import settings
 from backends import BUILTINS
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("webhooks", "recordings", "backends", "plugins", "console", "simulator")
+ROOMS = ("webhooks", "recordings", "backends", "plugins", "console", "commands", "simulator")
 README = (ROOT / "README.md").read_text()
 
 FILE_CEILING = 400

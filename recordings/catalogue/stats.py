@@ -24,14 +24,11 @@ _NOT_STORED = (
     .group_by(*copies.c["storage", "state"])
 )
 _RECORDINGS = select(func.count()).select_from(recordings)
-_REFUSED_LAST = (
-    select((deliveries.c.worth > 0).label("likely"), func.max(deliveries.c.id).label("id"))
-    .where(REFUSED)
-    .group_by(deliveries.c.worth > 0)
-    .subquery()
-)
-_REFUSED_TIMES = select(_REFUSED_LAST.c.likely, deliveries.c.received_at).join(
-    deliveries, deliveries.c.id == _REFUSED_LAST.c.id
+_REFUSED_LAST = select(func.max(deliveries.c.id).label("id")).where(REFUSED).group_by(deliveries.c.worth).subquery()
+_REFUSED_TIMES = (
+    select(*deliveries.c["worth", "received_at"])
+    .join(_REFUSED_LAST, deliveries.c.id == _REFUSED_LAST.c.id)
+    .order_by(deliveries.c.received_at)
 )
 
 
@@ -53,7 +50,7 @@ def count(database: Database) -> CatalogueStats:
         totals = {row.storage: row.number for row in connection.execute(_COPIES)}
         counts = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
         known = connection.execute(_RECORDINGS).scalar_one()
-        refused_at = {bool(row.likely): row.received_at for row in connection.execute(_REFUSED_TIMES)}
+        refused_at = {row.worth > 0: row.received_at for row in connection.execute(_REFUSED_TIMES)}
     for storage, total in totals.items():
         stored = total - sum(number for (where, _), number in counts.items() if where == storage)
         if stored:

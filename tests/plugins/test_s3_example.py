@@ -14,7 +14,7 @@ import pytest
 
 from tests.services.moto_s3 import EXAMPLE, install, moto_s3, s3_client
 
-ROOMS = {"backends", "console", "plugins", "recordings", "settings", "simulator", "webhooks", "wsgi"}
+ROOMS = {"backends", "commands", "console", "plugins", "recordings", "settings", "simulator", "webhooks", "wsgi"}
 
 
 @pytest.fixture(scope="module")

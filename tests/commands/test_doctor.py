@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlalchemy import update
 
 import settings
-from console.doctor_settings import values
+from commands.doctor.settings import values
 from recordings.catalogue.tables import copies
 
 DEAF = "http://127.0.0.1:9"
@@ -230,8 +230,7 @@ def test_a_short_key_and_a_strange_application_id_are_pointed_out(broken):
 
 
 def test_a_database_that_is_away_is_an_error_without_its_password(broken):
-    away = "127.0.0.1:9"
-    done = broken("--json", DATABASE_URL=f"postgres://me:hunter2@{away}/x")
+    done = broken("--json", DATABASE_URL="postgres://me:hunter2@127.0.0.1:9/x")
     findings = [json.loads(line) for line in done.stdout.splitlines()]
     assert "Check DATABASE_URL" in of(findings, "database", "error")[0]["mend"]
     assert "Check DATABASE_URL" in of(findings, "work", "error")[0]["mend"]

@@ -1,16 +1,16 @@
 """What `flask doctor` can tell from the settings alone: values, key and token, hosts, flows, names of objects.
 
-Nothing here opens a database, a store or a connection; that is `doctor_parts`.
+Nothing here opens a database, a store or a connection: `parts` does.
 """
 
 from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import jwt
@@ -22,13 +22,15 @@ from recordings.archive.credentials import load_private_key
 from recordings.archive.hosts import HostRule
 from recordings.keys import KeyTemplate
 from recordings.model import Recording, State
-from settings import SettingsError
 
-from .findings import Finding, error, ok, warning
-from .services import Services
+from .findings import DoctorFinding, error, ok, sentence, settings_error, warning
+
+if TYPE_CHECKING:
+    from plugins.manager import Plugins
+    from recordings.archive.credentials import ApplicationToken
 
 _PACKAGES = (
-    *("flask", "gunicorn", "requests", "urllib3", "sqlalchemy", "psycopg", "huey", "redis", "pyjwt", "cryptography"),
+    *("flask", "gunicorn", "requests", "urllib3", "sqlalchemy", "psycopg", "pyjwt", "cryptography"),
     *("pluggy", "google-cloud-storage", "azure-storage-blob"),
 )
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -55,25 +57,38 @@ SAMPLE = Recording(
 )
 
 
-def versions(parts: Services) -> Iterator[Finding]:
-    """What runs here."""
-    found = {}
+class Parts(Protocol):
+    """What these checks use. `problems` are the wrong settings."""
+
+    @property
+    def settings(self) -> environment.Settings: ...
+    @property
+    def problems(self) -> Sequence[environment.SettingsError]: ...
+    @property
+    def token(self) -> ApplicationToken: ...
+    @property
+    def plugins(self) -> Plugins: ...
+
+
+def versions(parts: Parts) -> Iterator[DoctorFinding]:
+    """The versions of what runs here."""
+    installed = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             yield error("versions", f"The package {package} is not installed.", f"Install what is missing: {_INSTALL}")
-    if int(found.get("urllib3", "2").partition(".")[0]) < 2:
+    if int(installed.get("urllib3", "2").partition(".")[0]) < 2:
         yield error(
             "versions",
-            f"urllib3 {found['urllib3']} takes a download that was cut short for a whole one.",
+            f"urllib3 {installed['urllib3']} takes a download that was cut short for a whole one.",
             f"Install version 2: {_INSTALL}",
         )
-    listed = ", ".join(f"{package} {number}" for package, number in found.items())
+    listed = ", ".join(f"{package} {number}" for package, number in installed.items())
     yield ok("versions", f"tapekeeper {environment.VERSION}, Python {platform.python_version()}, {listed}")
 
 
-def values(parts: Services) -> Iterator[Finding]:
+def values(parts: Parts) -> Iterator[DoctorFinding]:
     """Every variable that is set, secrets masked; every one that is wrong, missing, or set under a name that is."""
     wrong = {problem.name for problem in parts.problems}
     for name, default, secret, _ in environment.variables():
@@ -83,7 +98,7 @@ def values(parts: Services) -> Iterator[Finding]:
             yield ok("settings", f"{name} = {_shown(name, value, secret)}")
     for problem in (*parts.problems, *environment.lacking(parts.settings)):
         if problem in parts.problems or problem.name not in wrong:
-            yield error("settings", f"{problem.fault}.", _sentence(problem.mend))
+            yield settings_error("settings", problem)
     for name, meant in environment.misspelt().items():
         yield warning("settings", f"{name} is set, and nothing reads it.", f"If {meant} is meant, rename it.")
     if parts.settings.allow_unsigned_webhooks:
@@ -95,23 +110,23 @@ def values(parts: Services) -> Iterator[Finding]:
 
 
 def _shown(name: str, value: Any, secret: bool) -> str:
-    if name in ("DATABASE_URL", "QUEUE_URL"):
+    if name == "DATABASE_URL":
         return without_password(value)
     if secret:
-        words = value if isinstance(value, tuple) else (value,)
-        return " ".join(f"*** ({len(word)} characters)" for word in words)
+        secrets = value if isinstance(value, tuple) else (value,)
+        return " ".join(f"*** ({len(text)} characters)" for text in secrets)
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def without_password(url: str) -> str:
-    """A database's or queue's address as it may be shown."""
+    """A database's address as it may be shown."""
     try:
         return make_url(url).set(query={}).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return f"{url.partition('://')[0]}://***"
 
 
-def key(parts: Services) -> Iterator[Finding]:
+def key(parts: Parts) -> Iterator[DoctorFinding]:
     """The application's key parses, is long enough, and makes a token that its public half confirms."""
     settings = parts.settings
     if not settings.vonage_private_key:
@@ -119,7 +134,7 @@ def key(parts: Services) -> Iterator[Finding]:
     try:
         bits = load_private_key(settings.vonage_private_key).key_size
     except ValueError as problem:
-        yield error("key", f"VONAGE_PRIVATE_KEY cannot be used: {str(problem).partition(':')[0]}.", _after(problem))
+        yield error("key", f"VONAGE_PRIVATE_KEY cannot be used: {str(problem).partition(':')[0]}.", _mend(problem))
         return
     claims = jwt.decode(parts.token.mint(), parts.token.public_pem(), algorithms=["RS256"])
     lifetime = claims["exp"] - claims["iat"]
@@ -134,13 +149,13 @@ def key(parts: Services) -> Iterator[Finding]:
         )
 
 
-def hosts(parts: Services) -> Iterator[Finding]:
-    """Who may get the token."""
+def hosts(parts: Parts) -> Iterator[DoctorFinding]:
+    """The hosts that may get the token are Vonage's."""
     entries = parts.settings.recording_hosts
     try:
         rule = HostRule.parse(entries)
     except ValueError as problem:
-        yield error("hosts", f"RECORDING_HOSTS is {' '.join(entries)!r}.", _sentence(str(problem)))
+        yield error("hosts", f"RECORDING_HOSTS is {' '.join(entries)!r}.", sentence(str(problem)))
         return
     for scheme, host, port in sorted(rule.origins):
         yield warning(
@@ -160,8 +175,8 @@ def hosts(parts: Services) -> Iterator[Finding]:
     yield ok("hosts", f"The token goes to {' '.join(entries)} only.")
 
 
-def flows(parts: Services) -> Iterator[Finding]:
-    """What callers meet."""
+def flows(parts: Parts) -> Iterator[DoctorFinding]:
+    """The call flow can do what it is meant to do."""
     settings = parts.settings
     yield ok("flows", f"/webhooks/answer answers with {settings.call_flow}, recorded as {settings.recording_format}.")
     if settings.call_flow in environment.FORWARDING_FLOWS and not settings.vonage_number:
@@ -184,24 +199,15 @@ def flows(parts: Services) -> Iterator[Finding]:
         )
 
 
-def template(parts: Services) -> Iterator[Finding]:
-    """How objects are named, shown on a sample."""
-    chosen = KeyTemplate(parts.settings.storage_key_template)
-    yield ok("template", f"A voicemail would be stored as {chosen.render(SAMPLE, 'mp3')}")
-    theirs = parts.plugins.object_key(SAMPLE)
-    if theirs is not None:
-        yield ok("template", f"A plugin names the same voicemail {theirs}")
+def template(parts: Parts) -> Iterator[DoctorFinding]:
+    """The name that a sample recording would get in a storage."""
+    rendered = KeyTemplate(parts.settings.storage_key_template).render(SAMPLE, "mp3")
+    yield ok("template", f"A voicemail would be stored as {rendered}")
+    plugins_key = parts.plugins.object_key(SAMPLE)
+    if plugins_key is not None:
+        yield ok("template", f"A plugin names the same voicemail {plugins_key}")
 
 
-def _after(problem: ValueError) -> str:
-    """The half of `reason: what to write` that says what to write."""
-    return _sentence(str(problem).partition(":")[2].strip() or str(problem))
-
-
-def _sentence(mend: str) -> str:
-    return mend[:1].upper() + mend[1:] + ("" if mend.endswith((".", "…")) else ".")
-
-
-def settings_error(part: str, problem: SettingsError) -> Finding:
-    """A part that cannot be made because of a setting."""
-    return error(part, f"{problem.fault}.", _sentence(problem.mend))
+def _mend(problem: ValueError) -> str:
+    """The second half of a message such as `reason: what to write`."""
+    return sentence(str(problem).partition(":")[2].strip() or str(problem))

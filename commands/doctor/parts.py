@@ -1,4 +1,4 @@
-"""What `flask doctor` learns by using things: database, plugins, the public address, the clock, each storage.
+"""What `flask doctor` learns by use: of the database, the plugins, the public address, the clock, each storage.
 
 Each check uses the part as production does, and leaves nothing behind.
 """
@@ -9,8 +9,9 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -19,11 +20,17 @@ from sqlalchemy import Connection, false, func, select, text, update
 from recordings.archive import integrity
 from recordings.archive.sources import BytesSource
 from recordings.catalogue.tables import HEAD, copies
-from recordings.storage import StorageBackend
+from recordings.clock import utc_now
 
-from .doctor_settings import without_password
-from .findings import Finding, error, ok, warning
-from .services import Services
+from .findings import DoctorFinding, error, ok, warning
+from .settings import without_password
+
+if TYPE_CHECKING:
+    from plugins.manager import Plugins
+    from recordings.catalogue.database import Database
+    from recordings.catalogue.schedule import Schedule
+    from recordings.storage import StorageBackend
+    from settings import Settings
 
 _SAMPLE_BYTES = 64 * 1024
 _TIMEOUTS = (3, 5)  # seconds to connect, and to answer
@@ -32,15 +39,28 @@ _OVERDUE_SECONDS = 120
 _AGAIN = "Mend it and run flask doctor again; nothing that was taken in is lost meanwhile."
 
 
-def database(parts: Services) -> Iterator[Finding]:
-    """It can be reached and written, and its schema is this program's."""
+class Parts(Protocol):
+    """What these checks use."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def plugins(self) -> Plugins: ...
+
+
+def database(parts: Parts) -> Iterator[DoctorFinding]:
+    """The database can be reached and written, and its schema is this program's."""
     where = without_password(parts.settings.database_url)
     before, after = parts.database.migrate()
-    came = "" if before == after else f", brought there from {before or 'nothing'} just now"
+    migrated = "" if before == after else f", brought there from {before or 'nothing'} just now"
     with parts.database.write() as connection:
         # An UPDATE that touches no row: enough for a read-only file or a standby to refuse.
         connection.execute(update(copies).where(false()).values(attempts=0))
-    yield ok("database", f"{where} can be written; its schema is at revision {after}{came}.")
+    yield ok("database", f"{where} can be written; its schema is at revision {after}{migrated}.")
     if after > HEAD:
         yield warning(
             "database",
@@ -48,10 +68,10 @@ def database(parts: Services) -> Iterator[Finding]:
             "Deploy the newer program everywhere, or go back to a backup of the database.",
         )
     with parts.database.read() as connection:
-        yield from _journal(connection) if parts.database.sqlite else _its_clock(connection)
+        yield from _journal(connection) if parts.database.sqlite else _database_clock(connection)
 
 
-def _journal(connection: Connection) -> Iterator[Finding]:
+def _journal(connection: Connection) -> Iterator[DoctorFinding]:
     mode = connection.execute(text("PRAGMA journal_mode")).scalar()
     if mode != "wal":
         yield warning(
@@ -61,12 +81,12 @@ def _journal(connection: Connection) -> Iterator[Finding]:
         )
 
 
-def _its_clock(connection: Connection) -> Iterator[Finding]:
+def _database_clock(connection: Connection) -> Iterator[DoctorFinding]:
     yield from _skew("the database's", connection.execute(select(func.now())).scalar_one())
 
 
-def work(parts: Services) -> Iterator[Finding]:
-    """What is due gets done."""
+def work(parts: Parts) -> Iterator[DoctorFinding]:
+    """What is due gets archived."""
     count, seconds = parts.schedule.overdue()
     if seconds > _OVERDUE_SECONDS:
         yield warning(
@@ -85,8 +105,8 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def plugins(parts: Services) -> Iterator[Finding]:
-    """Every plugin that was found works, and every name in PLUGINS_DISABLED is one."""
+def plugins(parts: Parts) -> Iterator[DoctorFinding]:
+    """Every plugin works, and every name in PLUGINS_DISABLED is the name of a plugin."""
     report = parts.plugins.report()
     active = [f"{plugin.name} ({plugin.origin})" for plugin in report if plugin.state == "active"]
     yield ok("plugins", f"{', '.join(active) or 'none'}")
@@ -101,8 +121,8 @@ def plugins(parts: Services) -> Iterator[Finding]:
             yield warning("plugins", f"{plugin.name}: {plugin.problem}.", "Correct PLUGINS_DISABLED.")
 
 
-def public_url(parts: Services) -> Iterator[Finding]:
-    """PUBLIC_URL leads here, as far as can be told from inside."""
+def public_url(parts: Parts) -> Iterator[DoctorFinding]:
+    """PUBLIC_URL leads to this app, as far as this machine can tell."""
     base = parts.settings.public_url
     if not base:
         return
@@ -123,7 +143,7 @@ def public_url(parts: Services) -> Iterator[Finding]:
         )
 
 
-def _answer(base: str, reply: requests.Response) -> Iterator[Finding]:
+def _answer(base: str, reply: requests.Response) -> Iterator[DoctorFinding]:
     if reply.status_code == 200 and reply.headers.get("Content-Type", "").startswith("application/json"):
         yield ok("public url", f"{base}/healthz answers as it should.")
     else:
@@ -137,8 +157,8 @@ def _answer(base: str, reply: requests.Response) -> Iterator[Finding]:
         yield from _skew(f"{urlsplit(base).netloc}'s", parsedate_to_datetime(date))
 
 
-def _skew(whose: str, theirs: datetime) -> Iterator[Finding]:
-    seconds = (datetime.now(UTC) - theirs).total_seconds()
+def _skew(whose: str, other: datetime) -> Iterator[DoctorFinding]:
+    seconds = (utc_now() - other).total_seconds()
     if abs(seconds) > _SKEW_SECONDS:
         yield warning(
             "clock",
@@ -149,35 +169,35 @@ def _skew(whose: str, theirs: datetime) -> Iterator[Finding]:
         yield ok("clock", f"This machine's clock agrees with {whose}.")
 
 
-def storages(parts: Services) -> Iterator[Finding]:
+def storages(parts: Parts) -> Iterator[DoctorFinding]:
     """Each storage takes an object, describes it rightly, gives it back, and lets it be deleted."""
     for url in parts.settings.storage_url:
         try:
             backend = parts.plugins.backend(url, parts.settings.backend_env)
-        except Exception as problem:  # whatever a stranger's backend raises is what there is to report
+        except Exception as problem:  # a plugin's backend may raise anything, and that is the finding
             yield error("storage", f"{url}: {problem or type(problem).__name__}", _AGAIN)
             continue
         try:
-            yield from _tried(url, backend)
+            yield from _try(url, backend)
         finally:
             backend.close()
 
 
-def _tried(url: str, backend: StorageBackend) -> Iterator[Finding]:
-    # One part without a slash, so that a file store is left without an empty folder.
+def _try(url: str, backend: StorageBackend) -> Iterator[DoctorFinding]:
+    # The key has no slash, so that a file store is left without an empty folder.
     key, began = f"doctor-{secrets.token_hex(8)}", time.monotonic()
     try:
         backend.check()
         problem = _round_trip(backend, key, secrets.token_bytes(_SAMPLE_BYTES))
-    except Exception as raised:  # as above
+    except Exception as raised:  # a plugin's backend may raise anything
         problem = str(raised) or type(raised).__name__
-    removal = _removed(backend, key)
+    undeleted = _delete(backend, key)
     if problem:
         yield error("storage", f"{url}: {problem}", _AGAIN)
-    elif removal:
+    elif undeleted:
         yield warning(
             "storage",
-            f"{url} keeps recordings, but {key} could not be deleted: {removal}",
+            f"{url} keeps recordings, but {key} could not be deleted: {undeleted}",
             "Archiving needs no right to delete; remove the object by hand.",
         )
     else:
@@ -186,7 +206,7 @@ def _tried(url: str, backend: StorageBackend) -> Iterator[Finding]:
 
 
 def _round_trip(backend: StorageBackend, key: str, data: bytes) -> str | None:
-    """Put and get one object, as a recording is; the first thing that was wrong, or None."""
+    """Put one object and get it back, in the way of a recording. Returns the first thing that was wrong, or None."""
     kind, sha256 = "application/octet-stream", hashlib.sha256(data).hexdigest()
     result = integrity.put(backend, key, BytesSource(data, kind), content_type=kind, metadata={"recording_uuid": key})
     there = integrity.head(backend, key)
@@ -201,10 +221,11 @@ def _round_trip(backend: StorageBackend, key: str, data: bytes) -> str | None:
     return None
 
 
-def _removed(backend: StorageBackend, key: str) -> str | None:
+def _delete(backend: StorageBackend, key: str) -> str | None:
+    """Delete the object. Returns what went wrong, or None."""
     try:
         backend.delete(key)
-    except Exception as raised:  # as above
+    except Exception as raised:  # a plugin's backend may raise anything
         return str(raised) or type(raised).__name__
     return None
 

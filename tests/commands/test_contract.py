@@ -99,15 +99,21 @@ def test_a_url_that_nobody_takes_is_refused_in_a_sentence(deployment, url, told)
 
 
 def test_an_interrupted_trial_clears_up(deploy, memory, tmp_path):
-    """Ctrl-C in the middle of a promise."""
-    memory("    def list(self, prefix=\"\"):\n", "    def list(self, prefix=\"\"):\n        if len(self.objects) > 1:\n"
-           "            interrupted, self.interrupted = self.__dict__.get('interrupted'), True\n"
-           "            if not interrupted:\n                raise KeyboardInterrupt\n")  # fmt: skip
-    deployment = deploy()
-    made = []
-    original = deployment.wiring.plugins.backend
-    deployment.wiring.plugins.backend = lambda *words: made.append(original(*words)) or made[-1]
-    done = deployment.run("contract", "memory://demo", "--large-mb", "0")
+    """Ctrl-C in the middle of a check. The storage writes down what it still holds when it is closed."""
+    memory(
+        """    def list(self, prefix=""):
+""",
+        """    def list(self, prefix=""):
+        if len(self.objects) > 1 and not hasattr(self, "interrupted"):
+            self.interrupted = True
+            raise KeyboardInterrupt
+""",
+    )
+    plugin = tmp_path / "plugins" / "memory.py"
+    left = tmp_path / "left"
+    code = f"        __import__('pathlib').Path({str(left)!r}).write_text(repr((self.interrupted, self.objects)))\n"
+    plugin.write_text(plugin.read_text().rstrip() + "\n" + code)
+    done = deploy().run("contract", "memory://demo", "--large-mb", "0")
     assert done.exit_code == 1
     assert "Aborted!" in done.output
-    assert made[0].objects == {}
+    assert left.read_text() == "(True, {})"

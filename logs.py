@@ -1,4 +1,4 @@
-"""Log lines, for people (`LOG_FORMAT=text`) or for machines (`json`, one object a line)."""
+"""How log lines look and where they go: for people (`LOG_FORMAT=text`) or for machines (`json`, one object a line)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
-# What these tell at INFO is their own business, and urllib3's DEBUG lines hold whole URLs.
-_QUIET = ("azure", "google", "huey", "urllib3", "alembic", "werkzeug")
+# The INFO lines of these libraries say nothing about recordings, and urllib3's DEBUG lines hold whole URLs.
+_QUIET = ("azure", "google", "urllib3", "alembic", "werkzeug")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the traceback where there is one."""
+    """One JSON object a line: time, level, logger, message, and the traceback of an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -29,16 +29,16 @@ class JsonLines(logging.Formatter):
 
 
 def configure_logging(level: str, form: str) -> None:
-    """Send our log lines to stderr; stdout belongs to what a command prints. Repeating it changes nothing more."""
+    """Send log lines to stderr; stdout belongs to what a command prints. A second call replaces what the first set."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT))
     handler.set_name("tapekeeper")
     root = logging.getLogger()
-    for old in [one for one in root.handlers if one.get_name() == "tapekeeper"]:
-        root.removeHandler(old)
+    for former in [old for old in root.handlers if old.get_name() == "tapekeeper"]:
+        root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level)
-    # No line tells thread or source line, and finding them out takes most of the time of a line.
+    # No line of ours holds the thread or the source line, and to find them out takes most of the time of a log call.
     # https://docs.python.org/3/howto/logging.html#optimization
     logging.logThreads = logging.logMultiprocessing = False
     logging._srcfile = None

@@ -1,4 +1,4 @@
-"""`--since`: a moment as people write it, on the command line."""
+"""The option `--since`: a point in time as people write it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import click
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
-def moment(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+def parse_since(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
     """An option's callback: `2026-11-22`, `2026-11-22T12:30Z` (UTC without a zone), or `30m`, `12h`, `7d` ago.
 
-    Raises click's usage error with what to write.
+    Raises click's usage error, which says what to write.
     """
     if value is None:
         return None
@@ -21,9 +21,9 @@ def moment(context: click.Context, parameter: click.Parameter, value: str | None
     if ago:
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        then = datetime.fromisoformat(value.strip())
+        since = datetime.fromisoformat(value.strip())
     except ValueError:
         raise click.BadParameter(
-            f"{value!r} is no moment: write 2026-11-22, 2026-11-22T12:30Z, or 30m, 12h, 7d for so long ago."
+            f"{value!r} is no point in time: write 2026-11-22, 2026-11-22T12:30Z, or 30m, 12h, 7d for so long ago."
         ) from None
-    return then if then.tzinfo else then.replace(tzinfo=UTC)
+    return since if since.tzinfo else since.replace(tzinfo=UTC)

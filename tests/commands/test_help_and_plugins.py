@@ -1,32 +1,64 @@
-"""`flask migrate`, `flask plugins`, and the help of every command."""
+"""The help of `flask` and of every command; `flask migrate`; `flask plugins`."""
 
 from __future__ import annotations
 
 import json
+import re
 
+import click
 import pytest
+from click.testing import CliRunner
+from flask.cli import FlaskGroup
 
+import commands
+from commands import PURPOSES
 from recordings.catalogue.tables import HEAD
 
-COMMANDS = [
-    ["migrate"],
-    ["worker"],
-    ["plugins"],
-    ["recordings"],
-    ["recordings", "list"],
-    ["recordings", "show"],
-    ["recordings", "retry"],
-    ["simulate"],
-    ["simulate", "call"],
-]
+COMMANDS = [path for paths in PURPOSES.values() for path in paths]
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(deploy, words):
-    result = deploy().run(*words, "--help")
+@pytest.mark.parametrize("path", ["recordings", "deliveries", "simulate", *COMMANDS])
+def test_every_command_explains_itself(deploy, path):
+    result = deploy().run(*path.split(), "--help")
     assert result.exit_code == 0
     about = result.stdout.partition("\n\n")[2].partition("Options:")[0]
     assert len(about.split()) >= 5
+
+
+def test_the_help_of_flask_says_what_this_is_and_groups_our_commands_by_purpose(deploy):
+    flasks_own, _, ours = deploy().run("--help").stdout.partition("  Tapekeeper keeps every Vonage call recording: ")
+    assert "run " in flasks_own
+    assert "worker" not in flasks_own, "our commands are not in the flat list too"
+    sections = dict(section.strip().split(":\n") for section in ours.split("\n\n")[1:])
+    listed = {purpose: [line.strip() for line in lines.splitlines()] for purpose, lines in sections.items()}
+    for purpose, paths in PURPOSES.items():
+        assert len(listed[purpose]) == len(paths)
+        for line, path in zip(listed[purpose], paths, strict=True):
+            assert re.fullmatch(rf"{path} {{2,}}[A-Z].{{10,}}[^.]\.", line), "one whole sentence"
+
+
+def test_the_help_of_flask_leaves_no_command_out(deploy):
+    deployment = deploy()
+    reached = set()
+    for name in commands.cli.list_commands(click.Context(commands.cli)):
+        command = commands.cli.get_command(None, name)
+        inner = command.list_commands(click.Context(command)) if isinstance(command, click.Group) else [""]
+        reached |= {f"{name} {sub}".strip() for sub in inner}
+    assert reached == set(COMMANDS)
+    shown = deployment.run("recordings", "--help").stdout
+    assert shown.count("Tapekeeper") == 0
+    assert all(f"  {path.split()[1]} " in shown for path in COMMANDS if path.startswith("recordings "))
+
+
+def test_a_shell_can_complete_our_commands(deploy):
+    environ = {"_FLASK_COMPLETE": "bash_complete", "COMP_WORDS": "flask reco", "COMP_CWORD": "1"}
+    group = FlaskGroup(create_app=lambda: deploy().app, load_dotenv=False)
+    done = CliRunner().invoke(group, [], prog_name="flask", complete_var="_FLASK_COMPLETE", env=environ)
+    assert done.stdout == "plain,recordings\n"
+
+
+def test_a_command_that_does_not_exist_is_a_wrong_use(deploy):
+    assert deploy().run("recordings", "burn").exit_code == 2
 
 
 def test_migrate_says_what_it_did(deploy):

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from backends.local.storage import LocalStorage
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -92,33 +90,54 @@ def test_what_cannot_be_repaired_says_why(deployment, deploy, archived, folder):
     assert "add it back" in found["repair"]
 
 
-class Interrupting(LocalStorage):
-    """Ctrl-C comes when this key is looked at."""
+# A folder that presses Ctrl-C when the key that stands in the file AT is looked at.
+INTERRUPTING = """
+from pathlib import Path
 
-    at = ""
+import pluggy
+
+from backends.local.storage import LocalStorage
+
+hookimpl = pluggy.HookimplMarker("tapekeeper")
+
+
+class Interrupting(LocalStorage):
+    @classmethod
+    def from_url(cls, url, env):
+        storage = cls(Path(url.partition("://")[2]))
+        storage.at = Path(env["AT"])
+        return storage
 
     def head(self, key):
-        if key == self.at:
+        if self.at.exists() and self.at.read_text() == key:
             raise KeyboardInterrupt
         return super().head(key)
 
 
-def test_after_an_interruption_it_tells_how_to_go_on(deployment, archived, folder):
-    made = [archived() for _ in range(4)]
-    storage = Interrupting(folder)
-    storage.at = made[2][1]
-    deployment.wiring.storages[f"file://{folder}"] = storage
+@hookimpl
+def register_storage_backends():
+    return {"interrupting": Interrupting}
+"""
+
+
+def test_after_an_interruption_it_tells_how_to_go_on(deploy, vonage, tmp_path):
+    (tmp_path / "plugins" / "interrupting.py").write_text(INTERRUPTING)
+    at = tmp_path / "at"
+    storage = f"interrupting://{tmp_path}/recordings"
+    deployment = deploy(RECORDING_HOSTS=vonage.origin, STORAGE_URL=storage, AT=str(at))
+    uuids = [deployment.archive(vonage.add_file()).recording_uuid for _ in range(4)]
+    keys = {row["recording_uuid"]: row["copies"][0]["key"] for row in deployment.objects("recordings", "list")}
+    at.write_text(keys[uuids[2]])
     done = deployment.run("recordings", "verify")
     assert done.exit_code == 130
     words = done.stderr.partition("flask ")[2].split(" and the same")[0].split()
     assert words[:3] == ["recordings", "verify", "--after"]
-    storage.at = ""
+    at.unlink()
     rest = deployment.run(*words)
     assert rest.exit_code == 0
     # The recording before the cursor's end may be looked at twice, but none is left out.
-    assert words[3] in {event.recording_uuid for event, _ in made[:2]}
-    position = [event.recording_uuid for event, _ in made].index(words[3])
-    assert f"{3 - position} copies were checked" in rest.stderr
+    assert words[3] in uuids[:2]
+    assert f"{3 - uuids.index(words[3])} copies were checked" in rest.stderr
 
 
 def test_an_unknown_recording_to_go_on_after_is_a_wrong_use(deployment):
