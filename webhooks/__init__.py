@@ -24,10 +24,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from . import answer, events, replies
 from .door import Door, Intake
-from .flows import FLOWS, FlowSettings
+from .flows import FlowSettings
 from .signature import Verifier
 
-__all__ = ["FLOWS", "Door", "FlowSettings", "Intake", "Verifier", "create_blueprint"]
+__all__ = ["Door", "FlowSettings", "Intake", "Verifier", "create_blueprint"]
 
 log = logging.getLogger(__name__)
 

@@ -81,7 +81,7 @@ class House:
         settings = {
             "intake": self.intake,
             "verifier": Verifier((SECRET, NEW_SECRET), clock=lambda: NOW),
-            "flows": FlowSettings("https://tapes.example", forward_to="+44 7700 900001", vonage_number="447700900000"),
+            "flows": FlowSettings("https://tapes.example", forward_to="447700900001", vonage_number="447700900000"),
             "application_id": "the-configured-one",
             "answer_call": lambda call: None,
         }
