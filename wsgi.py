@@ -42,8 +42,10 @@ from recordings.errors import StorageConfigurationError
 from recordings.keys import KeyTemplate
 from recordings.storage import StorageBackend
 from settings import Settings, SettingsError
-from webhooks.door import Door
+from webhooks.background import BackgroundWriter
+from webhooks.context import WebhookContext
 from webhooks.flows import FlowSettings
+from webhooks.refused import RefusedDeliveries
 from webhooks.replay import Interpreter
 from webhooks.signature import Verifier
 
@@ -65,7 +67,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     console.register(app, wiring)
     if _serving():
         environment.require_serving(wiring.settings)
-        app.register_blueprint(webhooks.create_blueprint(wiring.door))
+        app.register_blueprint(webhooks.create_blueprint(wiring.webhook_context))
         wiring.engine  # noqa: B018 - made now, so that a wrong key, storage or plugin stops the start
     return app
 
@@ -222,14 +224,19 @@ class Wiring:
         return self.settings.vonage_application_id
 
     @cached_property
-    def door(self) -> Door:
-        return Door(
+    def webhook_context(self) -> WebhookContext:
+        start = self.supervisor.start
+        note_call, keep_refused = self.intake.note_call, self.inbox.keep_refused
+        return WebhookContext(
             intake=self.intake,
             verifier=self._verifier(),
             flows=self._flows(),
             application_id=self.settings.vonage_application_id,
             answer_call=self.plugins.answer_call,
-            keep_refused=self.inbox.keep_refused,
+            call_notes=BackgroundWriter("call-notes", note_call, start, loss="a call was answered but is not noted"),
+            refused=RefusedDeliveries(
+                BackgroundWriter("refused", keep_refused, start, loss="a refused delivery is not kept", limit=20)
+            ),
         )
 
     def _verifier(self) -> Verifier:
@@ -270,8 +277,7 @@ class Wiring:
         """Finish or give back what runs, write down the last calls, close what is open."""
         # gunicorn has waited 2 s for idle connections by now, and kills 25 s after the SIGTERM.
         self.engine.stop()
-        self.door.notes.close()
-        self.door.refused.close()
+        self.webhook_context.close()
         for storage in self.storages.values():
             storage.close()
         self.database.close()

@@ -14,7 +14,7 @@ from recordings.errors import CatalogueUnavailable
 from recordings.model import Delivery
 from webhooks import FlowSettings, Verifier
 from webhooks.payload import NotUnderstood
-from webhooks.refused import Pace, Refusals
+from webhooks.refused import RefusedDeliveries, TokenBucket
 from webhooks.replay import Interpreter, StillRefused
 
 RECORDING = (
@@ -27,11 +27,11 @@ FLOWS = FlowSettings("https://tapes.example")
 
 @pytest.fixture
 def kept_house(make_house):
-    """`kept_house(**door)`: a house, and the list of what it handed on to be kept."""
+    """`kept_house()`: a house, and the list of what it handed on to be kept."""
 
-    def make(**door):
+    def make():
         kept = []
-        return make_house(keep_refused=lambda *words: kept.append(words), **door), kept
+        return make_house(keep_refused=lambda *values: kept.append(values)), kept
 
     return make
 
@@ -41,7 +41,7 @@ def test_an_event_with_a_bad_signature_is_kept_with_its_token(kept_house, signer
     house, kept = kept_house()
     token = signer(RECORDING, secret="another account's")
     assert house.post(route, RECORDING, headers={"Authorization": token}).status_code == 401
-    assert house.door.refused.wait(10)
+    assert house.context.refused.wait(10)
     ((delivery, its_token, problem),) = kept
     assert (delivery.route, delivery.body, delivery.signed) == (route, RECORDING, False)
     assert its_token == token
@@ -51,7 +51,7 @@ def test_an_event_with_a_bad_signature_is_kept_with_its_token(kept_house, signer
 def test_an_unsigned_event_is_kept_too(kept_house):
     house, kept = kept_house()
     assert house.post("recordings?flow=call", RECORDING, signed=False).status_code == 503
-    assert house.door.refused.wait(10)
+    assert house.context.refused.wait(10)
     ((delivery, token, problem),) = kept
     assert (delivery.query, token) == ("flow=call", "")
     assert "A signature is required" in problem
@@ -61,31 +61,31 @@ def test_an_unsigned_event_is_kept_too(kept_house):
 def test_a_refused_answer_is_not_an_event(kept_house, path):
     house, kept = kept_house()
     assert house.post(path, b"{}", signed=False).status_code == 503
-    assert house.door.refused.wait(10)
+    assert house.context.refused.wait(10)
     assert kept == []
 
 
 def test_what_is_accepted_is_not_kept_twice(kept_house):
     house, kept = kept_house()
     assert house.post("recordings", RECORDING).status_code == 204
-    assert house.door.refused.wait(10)
+    assert house.context.refused.wait(10)
     assert kept == []
 
 
 @pytest.mark.parametrize("error", [CatalogueUnavailable("no disk"), ZeroDivisionError()])
 def test_a_catalogue_that_is_away_changes_no_reply(make_house, error, caplog):
-    def fail(*words):
+    def fail(*values):
         raise error
 
     house = make_house(keep_refused=fail)
     assert house.post("recordings", RECORDING, signed=False).status_code == 503
-    assert house.door.refused.wait(10)
+    assert house.context.refused.wait(10)
     assert "a refused delivery is not kept" in caplog.text
 
 
 def test_the_reply_does_not_wait_for_it(make_house):
     may_go = threading.Event()
-    house = make_house(keep_refused=lambda *words: may_go.wait(30))
+    house = make_house(keep_refused=lambda *values: may_go.wait(30))
     try:
         for _ in range(60):  # more than may wait
             assert house.post("recordings", RECORDING, signed=False).status_code == 503
@@ -93,18 +93,18 @@ def test_the_reply_does_not_wait_for_it(make_house):
         may_go.set()
 
 
-def test_of_a_flood_only_some_is_kept():
+def test_of_a_flood_only_some_is_kept(background_writer):
     ticks, kept = [0.0], []
-    refusals = Refusals(lambda *words: kept.append(words), Pace(10, 20, lambda: ticks[0]))
-    delivery = Delivery("events", "POST", "", "", b"", "a", False)
+    writer = background_writer(lambda *values: kept.append(values), loss="a refused delivery is not kept")
+    refused = RefusedDeliveries(writer, TokenBucket(10, 20, lambda: ticks[0]))
+    delivery = Delivery("events", "POST", "", "", b"", "a")
     for _ in range(500):
-        refusals.add(delivery, "", "")
-        assert refusals.wait(10)
+        refused.add(delivery, "")
+        assert refused.wait(10)
     assert len(kept) == 20
     ticks[0] = 1.0
-    assert [refusals.add(delivery, "", "") for _ in range(11)].count(True) == 10
-    assert refusals.add(replace(delivery, route="recordings"), "", ""), "a flood of one webhook is not another's"
-    refusals.close()
+    assert [refused.add(delivery, "") for _ in range(11)].count(True) == 10
+    assert refused.add(replace(delivery, route="recordings"), ""), "a flood of one webhook is not another's"
 
 
 def make_kept(signer, *, secret=SECRET, body=RECORDING, outcome="refused", at=NOW, token=None, **changes):
@@ -155,7 +155,7 @@ def test_an_unsigned_one_needs_the_operators_word(signer):
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_what_the_door_let_in_is_not_judged_again(signer, signed):
+def test_what_was_accepted_is_not_verified_again(signer, signed):
     kept = make_kept(signer, outcome="noted", token="", signed=signed, application_id="theirs")
     delivery, (event,) = interpreter(SECRET)(kept)
     assert (delivery, event.recording_uuid) == (kept.delivery, "r")
