@@ -17,6 +17,7 @@ from flask import Flask
 import console
 import settings as environment
 import webhooks
+from backends import BUILTINS
 from console.logs import configure_logging
 from plugins.manager import Plugins, load_plugins
 from recordings.archive.credentials import ApplicationToken, load_private_key
@@ -27,6 +28,7 @@ from recordings.archive.hosts import HostRule
 from recordings.archive.limits import StorageLimits
 from recordings.archive.replicate import Replicator
 from recordings.archive.retrieval import Retrieval
+from recordings.archive.sidecar import SidecarWriter
 from recordings.care.repair import Repair
 from recordings.catalogue.database import Database
 from recordings.catalogue.inbox import Inbox, Replayed
@@ -48,8 +50,6 @@ from webhooks.flows import FlowSettings
 from webhooks.refused import RefusedDeliveries
 from webhooks.replay import Interpreter
 from webhooks.signature import Verifier
-
-BUILTINS = ("backends.local", "backends.gcs", "backends.azure")
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -167,13 +167,21 @@ class Wiring:
             hooks=self.plugins,
             policy=self.policy,
             replicator=self.replicator,
-            lanes=StorageLimits(self.settings.storage_url, self.settings.worker_threads),
-            version=environment.VERSION,
+            limits=self.limits,
+            sidecars=self.sidecars,
         )
 
     @cached_property
     def replicator(self) -> Replicator:
-        return Replicator(self.storages, self.storage, environment.VERSION)
+        return Replicator(self.storages, self.storage, self.sidecars)
+
+    @cached_property
+    def limits(self) -> StorageLimits:
+        return StorageLimits(self.settings.storage_url, self.settings.worker_threads)
+
+    @cached_property
+    def sidecars(self) -> SidecarWriter:
+        return SidecarWriter(environment.VERSION)
 
     @cached_property
     def engine(self) -> Engine:
@@ -186,6 +194,7 @@ class Wiring:
             self.supervisor,
             self.bell,
             threads=self.settings.worker_threads,
+            full=self.limits.full,
         )
 
     @cached_property
@@ -200,7 +209,14 @@ class Wiring:
 
     @cached_property
     def repair(self) -> Repair:
-        return Repair(self.retrieval, self.replicator)
+        return Repair(
+            storages=self.storages,
+            leases=self.leases,
+            schedule=self.schedule,
+            policy=self.policy,
+            replicator=self.replicator,
+            carry_out=self.retrieval.carry_out,
+        )
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
@@ -280,5 +296,7 @@ class Wiring:
         self.webhook_context.close()
         for storage in self.storages.values():
             storage.close()
+        self.replicator.close()
+        self.fetcher.close()
         self.database.close()
         logging.getLogger(__name__).info("Stopped; nothing that was acknowledged is lost.")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import click
 from flask.cli import with_appcontext
 
-from recordings.archive import replicate
+from recordings.catalogue import copies
 from recordings.model import Recording, State
 
 from .services import Services, services
@@ -42,7 +42,7 @@ def copy(url: str, jobs: int, dry_run: bool) -> None:
     """
     with services() as parts:
         job = _Job(parts, _configured(parts, url))
-        total = replicate.count_lacking(parts.database, job.storage)
+        total = copies.count_lacking(parts.database, job.storage)
         if dry_run:
             _summarise(Counter(job.plan(recording) for _, recording in job.lacking()), job.storage, dry_run)
             return
@@ -120,7 +120,7 @@ class _Job:
 
     def lacking(self) -> Iterator[tuple[int, Recording]]:
         """The recordings without a stored copy in the storage, with their rows' ids."""
-        return replicate.lacking(self.parts.database, self.storage)
+        return copies.lacking(self.parts.database, self.storage)
 
     def plan(self, recording: Recording) -> str:
         """What `do` will do, as far as it can be known."""
@@ -130,16 +130,16 @@ class _Job:
 
     def do(self, recording_id: int, recording: Recording) -> str:
         """Copy it, under a lease like every other; or leave it to those who can."""
-        now, plan = datetime.now(UTC), self.plan(recording)
+        plan = self.plan(recording)
         if plan == LEFT:
-            replicate.leave(self.parts.database, recording_id, self.storage, now)
+            self.parts.schedule.request(recording_id, self.storage)
         if plan in (LEFT, LOST):
             return plan
         claim = self.parts.leases.take(recording_id, self.storage)
         if claim is None:
             return BUSY
         self.parts.retrieval.carry_out(claim, self.parts.replicator.attempt)
-        state, _ = replicate.state_of(self.parts.database, claim.copy_id)
+        state, _ = copies.state_of(self.parts.database, claim.copy_id)
         return COPIED if state is State.STORED else FAILED
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ from flask.cli import AppGroup
 from tabulate import tabulate
 
 from recordings.catalogue import listing
-from recordings.catalogue.inbox import OUTCOMES, Kept
+from recordings.catalogue.inbox import OUTCOMES, StoredDelivery
 from recordings.errors import CatalogueUnavailable, TapekeeperError
 
 from .moments import moment
@@ -92,7 +92,7 @@ def _replay(parts: Services, delivery_id: int, as_json: bool) -> bool:
     told: dict[str, Any] = {"id": delivery_id, "before": None, "outcome": None, "problem": None}
     try:
         replayed = parts.replay(delivery_id)
-        told |= {"before": replayed.kept.outcome, "outcome": replayed.accepted.outcome}
+        told |= {"before": replayed.before.outcome, "outcome": replayed.accepted.outcome}
     except CatalogueUnavailable:
         raise
     except TapekeeperError as error:
@@ -102,7 +102,7 @@ def _replay(parts: Services, delivery_id: int, as_json: bool) -> bool:
     return told["problem"] is None
 
 
-def _as_json(kept: Kept) -> dict[str, Any]:
+def _as_json(kept: StoredDelivery) -> dict[str, Any]:
     delivery = kept.delivery
     return {
         "id": kept.id,
@@ -129,12 +129,12 @@ def _body(body: bytes) -> dict[str, str]:
     return {"body": text}
 
 
-def _led_to(parts: Services, kept: Kept) -> list[str]:
+def _led_to(parts: Services, kept: StoredDelivery) -> list[str]:
     told = [
         f"recording {recording.recording_uuid}: {recording.state.value}"
         for recording in listing.find(parts.database, kept.recording_uuid or "")
     ]
-    for row in parts.inbox.told(kept.id):
+    for row in parts.inbox.events_of(kept.id):
         if "kind" in row:
             told.append(f"call event {row['kind']} of conversation {row['conversation_key']}, leg {row['leg_uuid']}")
         else:
@@ -142,7 +142,7 @@ def _led_to(parts: Services, kept: Kept) -> list[str]:
     return told
 
 
-def _show_table(found: Iterable[Kept]) -> None:
+def _show_table(found: Iterable[StoredDelivery]) -> None:
     rows = [
         [
             kept.id,

@@ -15,7 +15,7 @@ import click
 from flask.cli import with_appcontext
 
 from plugins.contract import CHECKS, CheckResult, Target
-from plugins.trial import told
+from plugins.sandbox import Answer
 from recordings.storage import StorageBackend
 
 from .services import Services, services
@@ -74,7 +74,7 @@ def _emptied(backend: StorageBackend, prefix: str) -> None:
     """Each promise clears up after itself; this is for one that was interrupted."""
     with suppress(Exception):  # the store failed and said so above
         for info in list(backend.list(f"{prefix}/")):
-            backend.delete(told(info, "key"))
+            backend.delete(Answer(info).key)
 
 
 def _without_folders(url: str, prefix: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from recordings.care.verify import Finding, NoSuchRecording, StoredCopy, Verification
+from recordings.care.verify import Finding, NoSuchRecording, Verification
+from recordings.catalogue.copies import StoredCopy
 from recordings.errors import TapekeeperError
 
 from .services import Services, services

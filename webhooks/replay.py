@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from recordings.catalogue.inbox import Kept
+from recordings.catalogue.inbox import StoredDelivery
 from recordings.errors import TapekeeperError
 from recordings.model import Delivery, Event
 
@@ -32,11 +32,11 @@ class Interpreter:
     flows: FlowSettings
     application_id: str
 
-    def __call__(self, stored: Kept) -> tuple[Delivery, Sequence[Event]]:
+    def __call__(self, stored: StoredDelivery) -> tuple[Delivery, Sequence[Event]]:
         delivery = self._verified(stored) if stored.outcome == "refused" else stored.delivery
         return delivery, parse_events(self.flows, delivery)
 
-    def _verified(self, stored: Kept) -> Delivery:
+    def _verified(self, stored: StoredDelivery) -> Delivery:
         # The token was new when it came: its age is checked as of then, with the secrets of now.
         verifier = replace(self.verifier, clock=stored.received_at.timestamp)
         delivery = replace(stored.delivery, authorization=stored.token)

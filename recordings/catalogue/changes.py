@@ -49,13 +49,13 @@ class Changes:
             self._connection = self._database.engine.connect()
             self._connection.detach()  # the pool's few connections stay for the transactions
             if not self._database.sqlite:
-                driver: Any = self._connection.connection.driver_connection
+                driver: Any = self._connection.connection.dbapi_connection
                 driver.autocommit = True
                 driver.execute(f"LISTEN {CHANNEL}")
         return self._connection
 
     def _ask(self, connection: Connection, seconds: float, stopping: threading.Event) -> None:
-        driver: Any = connection.connection.driver_connection
+        driver: Any = connection.connection.dbapi_connection
         end = self._ticks() + seconds
         while True:
             (version,) = driver.execute("PRAGMA data_version").fetchone()
@@ -65,7 +65,7 @@ class Changes:
                 return
 
     def _listen(self, connection: Connection, seconds: float, stopping: threading.Event) -> None:
-        driver: Any = connection.connection.driver_connection
+        driver: Any = connection.connection.dbapi_connection
         end = self._ticks() + seconds
         while not stopping.is_set():
             left = end - self._ticks()

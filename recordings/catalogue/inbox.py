@@ -1,7 +1,7 @@
 """The inbox: every delivery of Vonage's as it came, also those that were turned away, for as long as they are kept.
 
 Keeping what was refused saves recordings whose signature secret was wrong: once that is mended, a replay takes them in.
-What a delivery means is not known here: whoever replays brings that along.
+What a delivery means is not known here: the caller of a replay brings that along.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NoSuchDelivery(TapekeeperError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredDelivery:
     """A delivery in the inbox. `outcome` is one of `OUTCOMES`; `problem` says why it could not be used.
 
     `token` is the Authorization header of a refused one; `body_size` is in bytes; `recording_uuid` is what it led to.
@@ -59,11 +59,11 @@ class Kept:
 class Replayed:
     """What a replay did: what the delivery was before, and what became of it now."""
 
-    kept: Kept
+    before: StoredDelivery
     accepted: Accepted
 
 
-Interpret = Callable[[Kept], tuple[Delivery, Sequence[Event]]]
+Interpret = Callable[[StoredDelivery], tuple[Delivery, Sequence[Event]]]
 
 
 class Inbox:
@@ -79,7 +79,7 @@ class Inbox:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.database = database
-        self._catalogue = intake
+        self._intake = intake
         self._retention = timedelta(days=retention_days)
         self._max_refused = max_refused
         self._clock = clock
@@ -107,7 +107,7 @@ class Inbox:
 
     def listing(
         self, *, outcome: str | None = None, since: datetime | None = None, recording_uuid: str | None = None
-    ) -> Iterator[Kept]:
+    ) -> Iterator[StoredDelivery]:
         """The deliveries without their bodies, oldest first, read in pages."""
         query = _LISTED
         if outcome:
@@ -121,22 +121,22 @@ class Inbox:
             page = query.where(deliveries.c.id > last).order_by(deliveries.c.id).limit(_PAGE)
             with self.database.read() as connection:
                 rows = connection.execute(page).all()
-            yield from (_kept(row, b"") for row in rows)
+            yield from (_stored_delivery(row, b"") for row in rows)
             if len(rows) < _PAGE:
                 return
             last = rows[-1].id
 
-    def find(self, delivery_id: int) -> Kept:
+    def find(self, delivery_id: int) -> StoredDelivery:
         """One delivery, whole. Raises `NoSuchDelivery`."""
         query = _LISTED.add_columns(deliveries.c.body, deliveries.c.token).where(deliveries.c.id == delivery_id)
         with self.database.read() as connection:
             row = connection.execute(query).first()
         if row is None:
             raise NoSuchDelivery(f"There is no delivery {delivery_id}. See all with: flask deliveries list")
-        return _kept(row, row.body, row.token or "")
+        return _stored_delivery(row, row.body, row.token or "")
 
-    def told(self, delivery_id: int) -> list[dict[str, Any]]:
-        """What else a delivery told: its call events and transcriptions, as plain words."""
+    def events_of(self, delivery_id: int) -> list[dict[str, Any]]:
+        """The call events and the transcriptions that a delivery brought, as plain values."""
         calls = select(*call_events.c["kind", "conversation_key", "leg_uuid", "timestamp"])
         texts = select(*transcriptions.c["status", "recording_uuid", "url", "error"])
         with self.database.read() as connection:
@@ -145,18 +145,18 @@ class Inbox:
         return [dict(row._mapping) for row in rows]
 
     def replay(self, delivery_id: int, interpret: Interpret) -> Replayed:
-        """Take a delivery in once more; it may be repeated, and nothing is doubled. New copies wait for the sweep.
+        """Take a delivery in once more. That may be repeated, and nothing is doubled; a worker takes the new copies.
 
-        `interpret` judges the delivery and tells its events, or raises what is wrong with it: then nothing changes.
+        `interpret` verifies the delivery and reads its events, or raises what is wrong with it: then nothing changes.
         """
-        kept = self.find(delivery_id)
-        delivery, events = interpret(kept)
-        accepted = self._catalogue.accept(delivery, events, kept=kept.id)
-        log.info("Delivery %d, which was %s, was taken in again: %s.", kept.id, kept.outcome, accepted.outcome)
-        return Replayed(kept, accepted)
+        before = self.find(delivery_id)
+        delivery, events = interpret(before)
+        accepted = self._intake.accept(delivery, events, row_id=before.id)
+        log.info("Delivery %d, which was %s, was taken in again: %s.", before.id, before.outcome, accepted.outcome)
+        return Replayed(before, accepted)
 
     def prune(self) -> int:
-        """Forget deliveries older than the retention, 10,000 at most. Returns how many; what they told of stays."""
+        """Forget deliveries older than the retention, 10,000 at most. Returns how many; recordings and calls stay."""
         old = deliveries.c.received_at < self._clock() - self._retention
         chosen = select(deliveries.c.id).where(old).order_by(deliveries.c.received_at).limit(_PRUNED_AT_ONCE)
         forgotten = 0
@@ -180,11 +180,11 @@ _LISTED: Select[Any] = select(
 ).select_from(deliveries.outerjoin(recordings, recordings.c.id == deliveries.c.recording_id))
 
 
-def _kept(row: Row[Any], body: bytes, token: str = "") -> Kept:
+def _stored_delivery(row: Row[Any], body: bytes, token: str = "") -> StoredDelivery:
     names = ("route", "method", "query", "content_type", "application_id", "signed", "jti")
     delivery = Delivery(**{name: getattr(row, name) for name in names}, body=bytes(body))
     facts = (row.id, row.received_at, delivery, row.outcome, row.problem, row.recording_uuid, row.body_size)
-    return Kept(*facts, token=token)
+    return StoredDelivery(*facts, token=token)
 
 
 def _cut(body: bytes) -> str:

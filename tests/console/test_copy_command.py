@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recordings.archive import replicate
+from recordings.catalogue import copies
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=40)
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pluggy
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 
 hookimpl = pluggy.HookimplMarker("tapekeeper")
 
@@ -184,7 +184,7 @@ def test_what_lies_under_the_key_already_is_taken_only_if_it_is_the_same(start, 
     assert done.exit_code == 1
     assert done.stdout.startswith("2 copied.\n1 FAILED")
     errors = [copy["error"] for row in deployment.objects("recordings", "list") for copy in row["copies"]]
-    assert sum("holds other bytes than the copy" in (error or "") for error in errors) == 1
+    assert sum("holds other audio" in (error or "") for error in errors) == 1
 
 
 def test_what_nobody_has_is_left_to_the_workers_while_vonage_has_it(start, vonage, old, new):
@@ -211,8 +211,8 @@ def test_a_copy_that_was_left_undone_is_finished_by_a_worker_without_vonage(star
     asked = file.requests
     deployment = start(old, new)
     wiring = deployment.wiring
-    ((recording_id, _),) = replicate.lacking(wiring.database, new)
-    replicate.leave(wiring.database, recording_id, new, datetime.now(UTC))
+    ((recording_id, _),) = copies.lacking(wiring.database, new)
+    wiring.schedule.request(recording_id, new)
     deployment.work()
     assert states(deployment, new) == ["stored"]
     assert file.requests == asked
@@ -221,7 +221,7 @@ def test_a_copy_that_was_left_undone_is_finished_by_a_worker_without_vonage(star
 def test_what_another_worker_holds_is_left_to_it(start, filled, old, new):
     deployment = start(old, new)
     wiring = deployment.wiring
-    recording_id, _ = next(replicate.lacking(wiring.database, new))
+    recording_id, _ = next(copies.lacking(wiring.database, new))
     claim = wiring.leases.take(recording_id, new)
     done = deployment.run("recordings", "copy", "--to", new)
     assert done.stdout == "2 copied.\n1 in work elsewhere just now.\n"

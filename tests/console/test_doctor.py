@@ -141,7 +141,7 @@ def test_each_storage_is_tried_on_its_own_and_nothing_stays(examine, tmp_path):
 
 LIAR = """
 import pluggy
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 
 hookimpl = pluggy.HookimplMarker("tapekeeper")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 
 ROOT = Path(__file__).resolve().parents[2]
 

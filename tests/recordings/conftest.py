@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive.credentials import ApplicationToken
 from recordings.archive.failures import RetryPolicy
 from recordings.archive.fetch import Fetcher
 from recordings.archive.heartbeat import Heartbeat
 from recordings.archive.hosts import HostRule
 from recordings.archive.retrieval import Retrieval
+from recordings.archive.sidecar import SidecarWriter
 from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.leases import Leases
@@ -220,7 +221,7 @@ class Desk:
             template=KeyTemplate(Settings.storage_key_template),
             hooks=self.hooks,
             policy=RetryPolicy(chance=lambda low, high: 1.0),
-            version="test",
+            sidecars=SidecarWriter("test", clock),
             clock=clock,
             pause=self._pause,
         )

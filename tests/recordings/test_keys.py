@@ -116,9 +116,8 @@ def test_a_missing_time_is_the_time_of_receipt() -> None:
 
 def test_times_are_utc_whatever_the_zone_that_they_came_in() -> None:
     there = RECORDING.start_time.astimezone(timezone(timedelta(hours=9)))
-    assert KeyTemplate(DEFAULT_TEMPLATE).render(replace(RECORDING, start_time=there), "mp3") == KeyTemplate(
-        DEFAULT_TEMPLATE
-    ).render(RECORDING, "mp3")
+    template = KeyTemplate(DEFAULT_TEMPLATE)
+    assert template.render(replace(RECORDING, start_time=there), "mp3") == template.render(RECORDING, "mp3")
 
 
 def test_the_calendars_first_day_is_no_stumbling_block() -> None:

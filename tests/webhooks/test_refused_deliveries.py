@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from recordings.catalogue.inbox import Kept
+from recordings.catalogue.inbox import StoredDelivery
 from recordings.errors import CatalogueUnavailable
 from recordings.model import Delivery
 from webhooks import FlowSettings, Verifier
@@ -111,7 +111,9 @@ def make_kept(signer, *, secret=SECRET, body=RECORDING, outcome="refused", at=NO
     words = {"route": "recordings", "method": "POST", "query": "flow=split", "content_type": "", "body": body}
     delivery = Delivery(**words | {"application_id": "ours", "signed": False} | changes)
     token = signer(body, secret=secret) if token is None else token
-    return Kept(1, datetime.fromtimestamp(at, UTC), delivery, outcome, "Bad signature.", None, len(body), token)
+    return StoredDelivery(
+        1, datetime.fromtimestamp(at, UTC), delivery, outcome, "Bad signature.", None, len(body), token
+    )
 
 
 def interpreter(*secrets, **more):

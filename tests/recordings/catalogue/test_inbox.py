@@ -117,7 +117,7 @@ def as_kept(*events):
 def test_a_refused_delivery_is_taken_in_like_a_new_one(inbox, delivery, announcement, rows):
     inbox.keep_refused(delivery(signed=False), "Bearer x", "Bad signature.")
     replayed = inbox.replay(1, as_kept(announcement()))
-    assert (replayed.kept.outcome, replayed.accepted.outcome) == ("refused", "new")
+    assert (replayed.before.outcome, replayed.accepted.outcome) == ("refused", "new")
     assert len(replayed.accepted.copy_ids) == len(rows(copies)) == 1
     (row,) = rows(deliveries)
     assert (row["outcome"], row["problem"], row["token"]) == ("new", None, None)

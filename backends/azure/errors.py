@@ -1,17 +1,13 @@
-"""What Azure's answers mean: its error codes in the words of `recordings.model`, with what to do.
-
-Nobody outside `backends.azure` needs this.
-"""
+"""What Azure's errors mean: each as an error of `recordings.errors`, with what to do about it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import contextmanager
 from typing import Any
 
+from recordings.clock import utc_now
 from recordings.errors import (
     ChecksumMismatch,
     ObjectNotFound,
@@ -20,18 +16,19 @@ from recordings.errors import (
     StoragePermissionError,
     StorageUnavailable,
 )
+from recordings.retry_after import parse_retry_after
 
 
-class Occupied(StorageError):
-    """Another writer created the blob first."""
+class KeyTaken(StorageError):
+    """Another writer stored a blob under this key first."""
 
 
 class BlocksLost(StorageUnavailable):
-    """Blocks that were staged are not there any more."""
+    """Azure no longer has blocks that were sent."""
 
 
-class OutOfRange(StorageError):
-    """The range lies behind the end (416)."""
+class RangeBehindEnd(StorageError):
+    """The range begins behind the end of the blob (416)."""
 
 
 AGAIN = "It is tried again."
@@ -40,11 +37,11 @@ CREDENTIALS = "Azure does not take the credentials: look at AZURE_STORAGE_KEY or
 RETAINED = "The blob is retained: it can go when its legal hold is lifted or its immutability policy has ended."
 CONTAINER = "Create the container, or mend its name in STORAGE_URL."
 
-# By error code first: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
+# The error code is looked up first, the status second: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
 CODES: dict[str, tuple[type[StorageError], str]] = {
-    "BlobAlreadyExists": (Occupied, ""),
+    "BlobAlreadyExists": (KeyTaken, ""),
     "InvalidBlockList": (BlocksLost, AGAIN),
-    "InvalidRange": (OutOfRange, ""),
+    "InvalidRange": (RangeBehindEnd, ""),
     "BlobNotFound": (ObjectNotFound, ""),
     "ContainerNotFound": (StorageConfigurationError, CONTAINER),
     "ContainerDisabled": (StorageConfigurationError, "Enable the container."),
@@ -63,7 +60,7 @@ CODES: dict[str, tuple[type[StorageError], str]] = {
         "Look at AZURE_STORAGE_KEY or its kin, at the permissions of the SAS, and at the account's network rules.",
     ),
     "LeaseIdMissing": (StoragePermissionError, "Something holds a lease on it: end the lease."),
-    # Blocks of another tool's unfinished upload, with ids of another length; Azure keeps them for seven days.
+    # Another tool left blocks of an unfinished upload, whose ids have another length; Azure keeps them for seven days.
     # https://learn.microsoft.com/rest/api/storageservices/put-block#remarks
     "InvalidBlobOrBlock": (
         StorageConfigurationError,
@@ -75,8 +72,8 @@ STATUSES: dict[int, tuple[type[StorageError], str]] = {
     403: (StoragePermissionError, RIGHTS),
     404: (ObjectNotFound, ""),
     408: (StorageUnavailable, AGAIN),
-    412: (Occupied, ""),
-    416: (OutOfRange, ""),
+    412: (KeyTaken, ""),
+    416: (RangeBehindEnd, ""),
     429: (StorageUnavailable, AGAIN),
 }
 BAD_CREDENTIALS = ("AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation")
@@ -84,27 +81,29 @@ BAD_CREDENTIALS = ("AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthe
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Azure's errors in our words; whatever is not Azure's passes unchanged.
+    """Raise Azure's errors as errors of `recordings.errors`; any other error passes unchanged.
 
-    They are not chained: the SDK's quote the signed string and, with a SAS, whole URLs.
+    Azure's error is not chained as the cause, because its text quotes the signed string and, with a SAS, whole URLs.
     """
     from azure.core.exceptions import AzureError
 
     try:
         yield
     except AzureError as error:
-        raise _in_our_words(doing, error) from None
+        raise _translate(doing, error) from None
 
 
-def _in_our_words(doing: str, error: Any) -> StorageError:
+def _translate(doing: str, error: Any) -> StorageError:
     response = getattr(error, "response", None)
     if response is None:
         return _unanswered(doing, error)
     status = response.status_code
-    code = str(getattr(error.error_code, "value", None) or response.headers.get("x-ms-error-code") or "")
-    kind, mend = _meaning(status, code)
-    told = " ".join(filter(None, [code, _said(error), mend]))
-    return kind(f"Azure Blob Storage, {doing}: HTTP {status}, {told}", retry_after=_wish(response))
+    # An error of azure-identity has no error_code: only the storage client adds it.
+    code = getattr(getattr(error, "error_code", None), "value", None) or response.headers.get("x-ms-error-code") or ""
+    error_class, mend = _meaning(status, code)
+    sentences = " ".join(filter(None, [code, _message(error), mend]))
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), utc_now())
+    return error_class(f"Azure Blob Storage, {doing}: HTTP {status}, {sentences}", retry_after=retry_after)
 
 
 def _meaning(status: int, code: str) -> tuple[type[StorageError], str]:
@@ -120,26 +119,16 @@ def _meaning(status: int, code: str) -> tuple[type[StorageError], str]:
 
 
 def _unanswered(doing: str, error: BaseException) -> StorageError:
-    """No answer at all: the network, or credentials that led to none."""
+    """There was no answer: the network failed, or no credentials could be had."""
     from azure.core.exceptions import ClientAuthenticationError
 
-    said = f"{type(error).__name__}: {_said(error)}"
+    message = f"{type(error).__name__}: {_message(error)}"
     if isinstance(error, ClientAuthenticationError):
-        return StoragePermissionError(f"Azure Blob Storage, {doing}: {said} {CREDENTIALS}")
-    return StorageUnavailable(f"Azure Blob Storage, {doing}: {said} If the account's name is right, {AGAIN.lower()}")
+        return StoragePermissionError(f"Azure Blob Storage, {doing}: {message} {CREDENTIALS}")
+    return StorageUnavailable(f"Azure Blob Storage, {doing}: {message} If the account's name is right, {AGAIN.lower()}")
 
 
-def _said(error: Any) -> str:
-    """The service's own sentence, without the request's particulars and without any signature."""
+def _message(error: Any) -> str:
+    """The first line of Azure's message, without any signature; the later lines repeat the request."""
     lines = str(getattr(error, "message", error)).strip().splitlines()
     return re.sub(r"\?\S*|sig=\S*", "…", lines[0] if lines else "")[:300]
-
-
-def _wish(response: Any) -> float | None:
-    """Retry-After, in seconds; it may be a date. https://www.rfc-editor.org/rfc/rfc9110#name-retry-after"""
-    value = str(response.headers.get("Retry-After", ""))
-    if value.isdigit():
-        return float(value)
-    with suppress(ValueError):
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    return None

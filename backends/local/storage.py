@@ -1,9 +1,9 @@
-"""Recordings in a folder: `STORAGE_URL=file:///srv/recordings`. One file for each key, nothing half-written in sight.
+"""The storage backend for a folder: `STORAGE_URL=file:///srv/recordings`. An object is a file, never seen half-written.
 
-A put writes a draft (`backends.drafts`), syncs it, and gives it its name, which goes to exactly one writer. Content
-type, sha256 and metadata lie in an extended attribute, set before the name is given; where the file system has none,
-`head` tells the size alone. How a key becomes an open folder or file stands in `backends.tree`. Nothing here knows what
-a recording is.
+`put` writes a draft (see `drafts.py`), syncs it, and gives it its name, which only one writer gets. Content type,
+sha256 and metadata lie in an extended attribute, which is set before the name is given; on a file system without
+attributes, `head` knows only the size. How a key becomes an open folder or file is in `tree.py`. Nothing here knows
+what a recording is.
 """
 
 from __future__ import annotations
@@ -21,32 +21,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-import pluggy
-
 from recordings.errors import ObjectNotFound, StorageConfigurationError, StorageUnavailable
 from recordings.keys import SEGMENT, check_key
 from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
-from .drafts import CHECK, Draft, Drafts, enter, sync
-from .explained import Explained
+from .drafts import CHECK_FILE, Draft, Drafts, enter, sync
+from .errors import translated
 from .tree import Tree, open_file
-
-hookimpl = pluggy.HookimplMarker("tapekeeper")
 
 PIECE = 1024 * 1024
 ATTRIBUTE = "user.tapekeeper"
-RESERVED = PIECE + 1  # bytes from which room is reserved: what is smaller is written in one go
-
-
-@hookimpl
-def register_storage_backends() -> dict[str, str]:
-    return {"file": "backends.local:LocalStorage"}
+RESERVED = PIECE + 1  # bytes: from this size on, disk space is reserved; a smaller file is written in one call
 
 
 class LocalStorage:
-    """A storage backend in the folder `root`, which the first put makes. Safe for threads.
+    """A storage backend in the folder `root`, which the first `put` makes. Safe for threads.
 
-    `drafts` and `xattrs` are what the file system can do, for a caller who knows better than what trying would tell.
+    `drafts` and `xattrs` say what the file system supports, in place of what the backend would find out by trying.
     """
 
     def __init__(self, root: Path, *, drafts: Drafts | None = None, xattrs: bool = hasattr(os, "setxattr")) -> None:
@@ -57,7 +48,7 @@ class LocalStorage:
 
     @classmethod
     def from_url(cls, url: str, env: Mapping[str, str]) -> LocalStorage:
-        """Make one from `file:///folder`; `env` is not read. Raises `StorageConfigurationError`."""
+        """Make a backend from `file:///folder`; `env` is not read. Raises `StorageConfigurationError`."""
         parts = urlsplit(url)
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if parts.netloc not in ("", "localhost") or not path.startswith("/"):
@@ -77,42 +68,42 @@ class LocalStorage:
     # --- the protocol ---
 
     def put(self, key: str, source: AudioSource, *, content_type: str, metadata: Mapping[str, str]) -> PutResult:
-        """Store the source under `key`, or leave no trace; see `recordings.model.StorageBackend`."""
+        """Store the source under `key`, or leave no trace; see `recordings.storage.StorageBackend`."""
         check_key(key)
         with self._place(key, create=True) as (folder, name):
-            found = self._found(key, folder, name)
-            if found:
-                return found
+            if existing := self._existing(key, folder, name):
+                return existing
             with self._draft(folder, key) as draft:
-                # Only our own calls are translated: an OSError of the source is the source's, not the disk's.
+                # Only our own calls are translated: an OSError of the source is not an error of this disk.
                 with source.open() as stream:
                     size, sha256 = self._fill(draft.fd, stream, key)
-                with self._explained(key):
+                with self._translated(key):
                     self._describe(draft.fd, content_type, sha256, metadata)
                     os.fsync(draft.fd)
                     created = draft.publish(folder, name)
                     sync(folder)
             if created:
                 return PutResult(size, sha256, True, self._uri(key))
-            found = self._found(key, folder, name)
-            if found:
-                return found
-            raise StorageUnavailable(f"{self.root / key} was there and was deleted meanwhile. It is tried again.")
+            if existing := self._existing(key, folder, name):
+                return existing
+            raise StorageUnavailable(
+                f"Another writer stored {self.root / key}, and it was deleted meanwhile. It is tried again."
+            )
 
     def head(self, key: str) -> ObjectInfo:
-        """What is under `key`; checksums, content type and metadata only where the file system keeps attributes."""
+        """The object's size; checksums, content type and metadata only where the file system has attributes."""
         fd, size = self._open(key)
         try:
-            told = self._described(fd)
+            description = self._description(fd)
         finally:
             os.close(fd)
-        sha256 = told.get("sha256")
+        sha256 = description.get("sha256")
         return ObjectInfo(
             key=key,
             size=size,
-            content_type=told.get("content_type"),
+            content_type=description.get("content_type"),
             checksums={"sha256": sha256} if sha256 else {},
-            metadata=told.get("metadata", {}),
+            metadata=description.get("metadata", {}),
             uri=self._uri(key),
         )
 
@@ -123,58 +114,58 @@ class LocalStorage:
         return self._pieces(key, max(start, 0), size if end is None else min(end, size))
 
     def delete(self, key: str) -> None:
-        """Remove the object; a missing one is fine. Folders stay: another put may be on its way into one."""
+        """Remove the object, if there is one. Folders stay: another `put` may be about to write into one."""
         check_key(key)
-        with suppress(ObjectNotFound), self._place(key) as (folder, name), self._explained(key, missing=True):
+        with suppress(ObjectNotFound), self._place(key) as (folder, name), self._translated(key, missing=True):
             os.unlink(name, dir_fd=folder)
             sync(folder)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object whose key starts with `prefix`, in the order of the keys; size and URI only."""
+        """Every object whose key starts with `prefix`, sorted by key; with size and URI only."""
         with suppress(ObjectNotFound), self._top() as root:
             yield from self._walk(root, "", prefix)
 
     def signed_url(self, key: str, expires_in: int) -> str | None:
-        """None: a folder cannot serve itself."""
+        """None: a folder serves no URLs."""
         return None
 
     def check(self) -> None:
-        """Write, name, read and delete a small file, as a put would; clear away drafts older than a day."""
-        name, word = f"{CHECK}{secrets.token_hex(8)}", secrets.token_bytes(16)
-        with self._top(create=True) as root, self._explained(""):
+        """Write, name, read and delete a small file, as `put` would; remove drafts older than a day."""
+        name, data = f"{CHECK_FILE}{secrets.token_hex(8)}", secrets.token_bytes(16)
+        with self._top(create=True) as root, self._translated(""):
             with self._draft(root, "") as draft:
-                os.write(draft.fd, word)
+                os.write(draft.fd, data)
                 os.fsync(draft.fd)
                 draft.publish(root, name)
             with open(name, "rb", opener=lambda path, flags: os.open(path, flags, dir_fd=root)) as file:
-                came_back = file.read()
+                data_read = file.read()
             os.unlink(name, dir_fd=root)
             self._drafts.sweep(root)
-        if came_back != word:
+        if data_read != data:
             raise StorageUnavailable(f"{self.root} gave back other bytes than were written. Check the disk.")
 
     def close(self) -> None:
         """Nothing is held open between calls."""
 
-    # --- ways in ---
+    # --- opening ---
 
-    def _top(self, *, create: bool = False) -> _Open:
-        return _Open(self._tree.top(create=create))
+    def _top(self, *, create: bool = False) -> _OpenFolder:
+        return _OpenFolder(self._tree.top(create=create))
 
     def _place(self, key: str, *, create: bool = False) -> _Place:
-        """The folder that the key's last part lies in, opened, and that part."""
+        """The opened folder of the key's file, and the file's name in it."""
         path, _, name = key.rpartition("/")
-        with self._explained(key, missing=not create):
+        with self._translated(key, missing=not create):
             return _Place(self._tree.folder(path, create=create), name)
 
     def _open(self, key: str) -> tuple[int, int]:
         """The object's file, opened, and its size."""
         check_key(key)
-        with self._explained(key, missing=True):
+        with self._translated(key, missing=True):
             return self._tree.file(key)
 
-    def _explained(self, key: str, *, missing: bool = False) -> Explained:
-        return Explained(self.root, key, missing=missing)
+    def _translated(self, key: str, *, missing: bool = False) -> translated:
+        return translated(self.root, key, missing=missing)
 
     # --- reading ---
 
@@ -182,7 +173,7 @@ class LocalStorage:
         fd, _ = self._open(key)
         try:
             while position < end:
-                with self._explained(key):
+                with self._translated(key):
                     piece = os.pread(fd, min(PIECE, end - position), position)
                 if not piece:
                     raise StorageUnavailable(f"{self.root / key} became shorter while it was read.")
@@ -192,8 +183,8 @@ class LocalStorage:
             os.close(fd)
 
     def _walk(self, folder: int, path: str, prefix: str) -> Iterator[ObjectInfo]:
-        with self._explained(path), os.scandir(folder) as entries:
-            # Names outside the grammar (drafts, lost+found) are not ours. A folder sorts with its slash, as in keys.
+        with self._translated(path), os.scandir(folder) as entries:
+            # A name that cannot be part of a key (drafts, lost+found) is not ours. A folder sorts with its slash.
             ours = [entry for entry in entries if SEGMENT.fullmatch(entry.name)]
             names = sorted(path + entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in ours)
         for key in names:
@@ -201,28 +192,31 @@ class LocalStorage:
                 yield from self._walk_into(folder, key[len(path) : -1], key, prefix)
             elif key.startswith(prefix):
                 with suppress(FileNotFoundError):
-                    found = os.stat(key[len(path) :], dir_fd=folder, follow_symlinks=False)
-                    if stat.S_ISREG(found.st_mode):
-                        yield ObjectInfo(key=key, size=found.st_size, uri=self._uri(key))
+                    status = os.stat(key[len(path) :], dir_fd=folder, follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        yield ObjectInfo(key=key, size=status.st_size, uri=self._uri(key))
 
     def _walk_into(self, folder: int, name: str, path: str, prefix: str) -> Iterator[ObjectInfo]:
-        with suppress(ObjectNotFound), self._explained(path, missing=True):
-            deeper = enter(folder, name, create=False)
+        with suppress(ObjectNotFound), self._translated(path, missing=True):
+            subfolder = enter(folder, name, create=False)
             try:
-                yield from self._walk(deeper, path, prefix)
+                yield from self._walk(subfolder, path, prefix)
             finally:
-                os.close(deeper)
+                os.close(subfolder)
 
-    def _found(self, key: str, folder: int, name: str) -> PutResult | None:
-        """The object that is there already, made durable: its writer may have died between the name and the sync."""
-        with self._explained(key):
+    def _existing(self, key: str, folder: int, name: str) -> PutResult | None:
+        """What `put` answers when the key already holds an object; None when it holds none.
+
+        The folder is synced here, too: the writer of the object may have died between the naming and the sync.
+        """
+        with self._translated(key):
             try:
                 fd, size = open_file(folder, name)
             except FileNotFoundError:
                 return None
             try:
                 sync(folder)
-                return PutResult(size, self._described(fd).get("sha256"), False, self._uri(key))
+                return PutResult(size, self._description(fd).get("sha256"), False, self._uri(key))
             finally:
                 os.close(fd)
 
@@ -236,49 +230,51 @@ class LocalStorage:
     # --- writing ---
 
     def _fill(self, fd: int, stream: AudioStream, key: str) -> tuple[int, str]:
-        """Copy the stream; its size in bytes and sha256.
+        """Copy the stream into the file; the answer is its size in bytes and its sha256.
 
-        The digest is worth its price here: one core makes 1.8 GB/s, several times what a disk takes, and it lets
-        `head` answer for the bytes years later, when nothing else remembers them.
+        The sha256 is cheap: one core hashes 1.8 GB/s, several times the speed of a disk. It lets `head` prove the bytes
+        years later, when nothing else knows them.
         """
         size, digest = 0, hashlib.sha256()
         reserved = stream.size if stream.size and stream.size >= RESERVED else 0
         if reserved:
-            with self._explained(key):
-                _reserve(fd, reserved)  # a full disk is better known before the download than after
+            with self._translated(key):
+                _reserve(fd, reserved)  # a full disk is noticed before the download, not after it
         while piece := stream.read(PIECE):
-            with self._explained(key):
+            with self._translated(key):
                 _write(fd, piece)
             digest.update(piece)
             size += len(piece)
         if size < reserved:
-            with self._explained(key):
+            with self._translated(key):
                 os.ftruncate(fd, size)
         return size, digest.hexdigest()
 
     def _describe(self, fd: int, content_type: str, sha256: str, metadata: Mapping[str, str]) -> None:
-        """Beside the bytes, as one attribute: each one costs as much as a write of its own."""
-        told = {"content_type": content_type, "sha256": sha256}
-        for words in ({**told, "metadata": dict(metadata)}, told) if self._xattrs else ():
-            # Not supported, or no room for it (ext4 has one block, and says ENOSPC): the audio matters, this does not.
-            with suppress(OSError):
-                os.setxattr(fd, ATTRIBUTE, json.dumps(words).encode())
+        """Write the description of the object into one attribute: each attribute takes as long as a write.
+
+        An attribute too small for the metadata holds only the rest: ext4 has one block for it, and answers ENOSPC.
+        """
+        short = {"content_type": content_type, "sha256": sha256}
+        for description in ({**short, "metadata": dict(metadata)}, short) if self._xattrs else ():
+            with suppress(OSError):  # without attributes, or without room for one, the audio is stored all the same
+                os.setxattr(fd, ATTRIBUTE, json.dumps(description).encode())
                 return
 
-    def _described(self, fd: int) -> dict[str, Any]:
-        """What `_describe` wrote, empty where nothing was kept."""
+    def _description(self, fd: int) -> dict[str, Any]:
+        """What `_describe` wrote; empty where the file has no attribute."""
         with suppress(OSError, ValueError):
-            told = json.loads(os.getxattr(fd, ATTRIBUTE)) if self._xattrs else {}
-            return told if isinstance(told, dict) else {}
+            description = json.loads(os.getxattr(fd, ATTRIBUTE)) if self._xattrs else {}
+            return description if isinstance(description, dict) else {}
         return {}
 
     def _draft(self, folder: int, key: str) -> Draft:
-        with self._explained(key):
+        with self._translated(key):
             return self._drafts.begin(lambda: self._tree.top(create=True), folder)
 
 
-class _Open:
-    """An open folder."""
+class _OpenFolder:
+    """An open folder, closed at the end of the block."""
 
     __slots__ = ("_fd",)
 
@@ -293,7 +289,7 @@ class _Open:
 
 
 class _Place:
-    """An open folder, and a name in it."""
+    """An open folder, closed at the end of the block, and a name in it."""
 
     __slots__ = ("_folder", "_name")
 
@@ -316,6 +312,6 @@ def _reserve(fd: int, size: int) -> None:
 
 
 def _write(fd: int, piece: bytes) -> None:
-    rest = memoryview(piece)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+    unwritten = memoryview(piece)
+    while unwritten:
+        unwritten = unwritten[os.write(fd, unwritten) :]

@@ -19,7 +19,7 @@ INLINE = ("GOOGLE_APPLICATION_CREDENTIALS_JSON", "GOOGLE_CREDENTIALS")
 
 
 def find_credentials(env: Mapping[str, str]) -> Any:
-    """From the environment's text; None for what Google finds by itself: a file's path, the machine's own account."""
+    """Credentials from the environment's text; None where Google's library finds them: a file, a machine's account."""
     for name in INLINE:
         if value := env.get(name, "").strip():
             return _from_info(name, _parsed(name, value))
@@ -34,7 +34,7 @@ def find_credentials(env: Mapping[str, str]) -> Any:
 def _parsed(name: str, value: str) -> dict[str, Any]:
     try:
         text = value if value.startswith("{") else base64.b64decode("".join(value.split()), validate=True).decode()
-        info = json.loads(text, strict=False)  # not strict: a shell may have made real line breaks out of \n
+        info = json.loads(text, strict=False)  # not strict: a shell may have turned \n into real line breaks
     except ValueError:
         info = None
     if not isinstance(info, dict):
@@ -45,14 +45,14 @@ def _parsed(name: str, value: str) -> dict[str, Any]:
 
 
 def _from_info(name: str, info: dict[str, Any]) -> Any:
-    # By type, because Google's own loader for any type is deprecated as unsafe for configuration from elsewhere:
+    # One loader for each type: Google's loader for all types is deprecated as unsafe for credentials from outside.
     # https://cloud.google.com/docs/authentication/external/externally-sourced-credentials
     from google.auth import identity_pool
     from google.oauth2 import service_account
 
     try:
         if info.get("type") == "service_account":
-            # Some panels double the backslashes, so that the PEM has \n in place of its line breaks.
+            # Some control panels double the backslashes: the PEM then has \n in place of its line breaks.
             info = {**info, "private_key": str(info.get("private_key", "")).replace("\\n", "\n")}
             return service_account.Credentials.from_service_account_info(info, scopes=[SCOPE])
         if info.get("type") == "external_account":

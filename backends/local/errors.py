@@ -1,4 +1,4 @@
-"""What the operating system's refusals mean to the person whose folder it is: for `backends.local`."""
+"""What the operating system's errors mean: each as an error of `recordings.errors`, with what to do about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recordings.errors import (
 
 SPACE = "Free some space or enlarge the volume; it is tried again by itself."
 IN_THE_WAY = "A file or a symbolic link stands where a folder belongs: move it away (links are not followed here)."
-MENDS: dict[int, tuple[type[StorageError], str]] = {
+MEANINGS: dict[int, tuple[type[StorageError], str]] = {
     errno.ENOSPC: (StorageUnavailable, SPACE),
     errno.EDQUOT: (StorageUnavailable, SPACE),
     errno.EROFS: (StorageUnavailable, "Mount the volume writable again; the kernel's log tells why it is read-only."),
@@ -33,11 +33,11 @@ MENDS: dict[int, tuple[type[StorageError], str]] = {
 }
 
 
-class Explained:
-    """Says in our own words what the operating system refused in its block, where, and what mends it.
+class translated:
+    """Raise an OSError of the block as an error of `recordings.errors` that names the file and says what to do.
 
-    `missing`: no such file means no such object, not a fault. A class, because a context manager made of a generator
-    costs three times as much, and a put goes through a dozen.
+    With `missing`, an absent file means that there is no such object. This is a class, because a context manager made
+    from a generator takes three times as long, and one `put` enters a dozen of them.
     """
 
     __slots__ = ("_key", "_missing", "_root")
@@ -52,8 +52,8 @@ class Explained:
         if not isinstance(error, OSError):
             return
         if self._missing and error.errno == errno.ENOENT:
-            what = f"under {self._key!r} in {self._root}" if self._key else f"in {self._root}: there is no such folder"
-            raise ObjectNotFound(f"Nothing is stored {what}.") from error
-        fault, mend = MENDS.get(error.errno or 0, (StorageUnavailable, "It is tried again by itself."))
-        where = self._root / self._key
-        raise fault(f"{where}: {error.strerror or error}. {mend.format(uid=os.geteuid())}") from error
+            place = f"under {self._key!r} in {self._root}" if self._key else f"in {self._root}: there is no such folder"
+            raise ObjectNotFound(f"Nothing is stored {place}.") from error
+        error_class, mend = MEANINGS.get(error.errno or 0, (StorageUnavailable, "It is tried again by itself."))
+        path = self._root / self._key
+        raise error_class(f"{path}: {error.strerror or error}. {mend.format(uid=os.geteuid())}") from error

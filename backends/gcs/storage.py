@@ -1,7 +1,7 @@
-"""Google Cloud Storage: `gs://bucket/prefix`, in the terms of Tapekeeper's storage backends.
+"""The storage backend for Google Cloud Storage: `STORAGE_URL=gs://bucket/prefix`.
 
-Nothing of Vonage, of the catalogue or of the settings stands here. The SDK is imported when it is used, never before:
-this module must import without it.
+Nothing here knows Vonage, the catalogue or the settings. The SDK is imported inside the functions that use it, so that
+this module imports without it.
 """
 # Google's libraries have types in part only.
 # mypy: allow-untyped-calls
@@ -17,8 +17,6 @@ from functools import partial
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-import pluggy
-
 from recordings.errors import (
     ChecksumMismatch,
     InvalidKey,
@@ -30,25 +28,20 @@ from recordings.errors import (
 from recordings.keys import check_key
 from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
-from .gcs_credentials import SCOPE, find_credentials
-from .gcs_transfer import PIECE, TIMEOUT, Occupied, Upload, exchange, translated, worth_waiting
+from .credentials import SCOPE, find_credentials
+from .errors import KeyTaken, is_worth_a_retry, translated
+from .upload import PIECE, TIMEOUT, Upload, send_request
 
-hookimpl = pluggy.HookimplMarker("tapekeeper")
-
-LONGEST_URL = 7 * 24 * 3600  # https://cloud.google.com/storage/docs/access-control/signed-urls
-
-
-@hookimpl
-def register_storage_backends() -> dict[str, str]:
-    """`gs`, and `gcs` as other tools spell it."""
-    return dict.fromkeys(("gs", "gcs"), "backends.gcs:GoogleCloudStorage")
+CHECK_KEY = "tapekeeper-check"  # the key that `check` tries; it never holds an object
+LONGEST_URL = 7 * 24 * 3600  # seconds: https://cloud.google.com/storage/docs/access-control/signed-urls
 
 
 class GoogleCloudStorage:
-    """A bucket, or the part of it under a prefix. See `recordings.model.StorageBackend` for what each method promises.
+    """A bucket, or the part of it below a prefix. `recordings.storage.StorageBackend` says what each method promises.
 
-    `connect` gives the SDK's client and an authorised session; it is called at the first use, since it may have to ask
-    Google's metadata server. A request is tried again from `first_delay` seconds on, for `patience` seconds in all.
+    `connect` gives the SDK's client and an authorised session. It is called at the first use, because it may have to
+    ask Google's metadata server. A failed request is tried again after `first_delay` seconds and later, until
+    `retry_for` seconds are over.
     """
 
     def __init__(
@@ -58,48 +51,60 @@ class GoogleCloudStorage:
         prefix: str = "",
         *,
         first_delay: float = 1.0,
-        patience: float = 60.0,
+        retry_for: float = 60.0,
     ) -> None:
         self._connect = connect
         self._opened: tuple[Any, Any] | None = None
         self._lock = threading.Lock()
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._delays = (first_delay, patience)
+        self._delays = (first_delay, retry_for)
 
     def __repr__(self) -> str:
         return f"GoogleCloudStorage('gs://{self._bucket}/{self._prefix}')"
 
     @classmethod
-    def from_url(cls, url: str, env: Mapping[str, str], *, first_delay: float = 1.0, patience: float = 60.0) -> Self:
+    def from_url(cls, url: str, env: Mapping[str, str], *, first_delay: float = 1.0, retry_for: float = 60.0) -> Self:
         """`gs://bucket` or `gs://bucket/prefix`; credentials and `STORAGE_EMULATOR_HOST` come from `env`."""
-        bucket, prefix = _bucket_and_prefix(url)
+        bucket, prefix = _parse_url(url)
         emulator = env.get("STORAGE_EMULATOR_HOST", "").strip().rstrip("/")
         if emulator and "://" not in emulator:
             emulator = f"http://{emulator}"
         connect = partial(open_clients, None if emulator else find_credentials(env), emulator)
-        return cls(connect, bucket, prefix, first_delay=first_delay, patience=patience)
+        return cls(connect, bucket, prefix, first_delay=first_delay, retry_for=retry_for)
 
     def put(self, key: str, source: AudioSource, *, content_type: str, metadata: Mapping[str, str]) -> PutResult:
-        """Create-only. Google checks the crc32c of what was sent, and we check Google's own.
+        """Store the source, unless the key already holds an object. Google and we both check the crc32c.
 
-        No sha256: Google keeps none of a stream, so here it would be our word and not the store's.
+        The answer has no sha256: Google computes none, so it would be our word and not the store's.
         """
         check_key(key)
-        if there := self._find(key):
-            return _already(there)
+        if existing := self._existing(key):
+            return existing
         blob = self._blob(key)
         blob.metadata = dict(metadata)
         with source.open() as stream:
             try:
                 stored = self._upload(key, blob, stream, content_type)
-            except Occupied:
-                return self._winner(key)
+            except KeyTaken:
+                if existing := self._existing(key):
+                    return existing
+                raise StorageUnavailable(
+                    f"Another writer stored {self._uri(key)}, and it was deleted meanwhile. It is tried again."
+                ) from None
         return PutResult(size=int(stored["size"]), sha256=None, created=True, uri=self._uri(key))
+
+    def _existing(self, key: str) -> PutResult | None:
+        """What `put` answers when the key already holds an object; None when it holds none."""
+        try:
+            info = self.head(key)
+        except ObjectNotFound:
+            return None
+        return PutResult(size=info.size, sha256=None, created=False, uri=self._uri(key))
 
     def _upload(self, key: str, blob: Any, stream: AudioStream, content_type: str) -> dict[str, Any]:
         _, http = self._sdk()
-        # Whoever creates the object first wins: https://cloud.google.com/storage/docs/request-preconditions#special-case
+        # Only the first writer creates the object: https://cloud.google.com/storage/docs/request-preconditions#special-case
         with translated(f"starting to store {self._uri(key)}", missing=StorageConfigurationError):
             session = blob.create_resumable_upload_session(
                 content_type=content_type, if_generation_match=0, timeout=TIMEOUT, checksum=None, retry=self._retry()
@@ -115,16 +120,16 @@ class GoogleCloudStorage:
 
     def _verify(self, key: str, stored: Mapping[str, Any], upload: Upload) -> None:
         crc32c = base64.b64encode(upload.crc32c.digest()).decode()
-        if int(stored["size"]) == upload.read and stored["crc32c"] == crc32c:
+        if int(stored["size"]) == upload.size and stored["crc32c"] == crc32c:
             return
-        # Only this very generation: what another writer may have put there since is not ours to delete.
-        fate = "They could not be deleted: delete them, or they pass for the recording."
+        # Only this very generation is deleted: what another writer may have stored since is not ours to delete.
+        outcome = "They could not be deleted: delete them, or they pass for the recording."
         with suppress(StorageError), translated("deleting a spoilt object"):
             self._blob(key).delete(if_generation_match=int(stored["generation"]), timeout=TIMEOUT, retry=self._retry())
-            fate = "They were deleted; it is tried again."
+            outcome = "They were deleted; it is tried again."
         raise ChecksumMismatch(
             f"Google Cloud Storage holds other bytes than were sent as {self._uri(key)}: {stored['size']} bytes with "
-            f"crc32c {stored['crc32c']}, sent were {upload.read} with {crc32c}. {fate}"
+            f"crc32c {stored['crc32c']}, but {upload.size} bytes with {crc32c} were sent. {outcome}"
         )
 
     def head(self, key: str) -> ObjectInfo:
@@ -135,59 +140,48 @@ class GoogleCloudStorage:
             blob.reload(timeout=TIMEOUT, retry=self._retry())
         return self._info(key, blob)
 
-    def _find(self, key: str) -> ObjectInfo | None:
-        try:
-            return self.head(key)
-        except ObjectNotFound:
-            return None
-
-    def _winner(self, key: str) -> PutResult:
-        if there := self._find(key):
-            return _already(there)
-        raise StorageUnavailable(f"{self._uri(key)} was there and was deleted meanwhile. It is tried again.")
-
     def get(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """One request, opened before this returns; pieces of at most 256 KiB."""
+        """One request, whose answer has begun when this method returns; pieces of at most 256 KiB."""
         check_key(key)
         if end is not None and end <= start:
             self.head(key)
             return iter(())
         pieces = self._pieces(key, start, end)
-        next(pieces)  # runs to the answer: errors come now, and closing the iterator closes the connection
+        next(pieces)  # waits for the answer: its errors are raised here, and closing the iterator closes the connection
         return pieces
 
     def _pieces(self, key: str, start: int, end: int | None) -> Iterator[bytes]:
         client, http = self._sdk()
         name = quote(self._prefix + key, safe="")
         url = f"{client.api_endpoint}/download/storage/v1/b/{self._bucket}/o/{name}?alt=media"
-        # Without this, objects stored as gzip come unpacked: https://cloud.google.com/storage/docs/transcoding
+        # Without this, Google unpacks objects that are stored as gzip: https://cloud.google.com/storage/docs/transcoding
         headers = {"Accept-Encoding": "identity"}
         if start or end is not None:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         with translated(f"reading {self._uri(key)}"):
-            response = self._retry()(exchange)(http, "GET", url, headers=headers, stream=True, fine=(416,))
+            response = self._retry()(send_request)(http, "GET", url, headers=headers, stream=True, accepted=(416,))
             with response:
                 yield b""
-                if response.status_code != 416:  # 416: the range lies behind the end
+                if response.status_code != 416:  # 416: the range begins behind the end
                     yield from response.iter_content(PIECE)
 
     def delete(self, key: str) -> None:
-        """Missing is fine; under a hold or a retention policy it is a `StoragePermissionError`."""
+        """Delete the object, if there is one. `StoragePermissionError` under a hold or a retention policy."""
         check_key(key)
         with suppress(ObjectNotFound), translated(f"deleting {self._uri(key)}"):
             self._blob(key).delete(timeout=TIMEOUT, retry=self._retry())
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """In pages, as the iteration goes on."""
+        """The objects whose keys start with `prefix`; each page is requested when the iteration reaches it."""
         client, _ = self._sdk()
-        wanted = self._prefix + prefix
-        with translated(f"listing gs://{self._bucket}/{wanted}", missing=StorageConfigurationError):
-            for blob in client.list_blobs(self._bucket, prefix=wanted, timeout=TIMEOUT, retry=self._retry()):
-                if not blob.name.endswith("/"):  # the web console's way to show an empty folder
+        full_prefix = self._prefix + prefix
+        with translated(f"listing gs://{self._bucket}/{full_prefix}", missing=StorageConfigurationError):
+            for blob in client.list_blobs(self._bucket, prefix=full_prefix, timeout=TIMEOUT, retry=self._retry()):
+                if not blob.name.endswith("/"):  # Google's web console marks an empty folder by such an object
                     yield self._info(blob.name[len(self._prefix) :], blob)
 
     def signed_url(self, key: str, expires_in: int) -> str | None:
-        """A V4 signed URL for at most seven days, or None where the credentials hold no key to sign with."""
+        """A V4 signed URL for at most seven days; None where the credentials have no key to sign with."""
         from google.auth.credentials import Signing
 
         check_key(key)
@@ -200,18 +194,19 @@ class GoogleCloudStorage:
         return url
 
     def check(self) -> None:
-        """Try what archiving needs, to read, list and create, and leave nothing: an upload is begun and cancelled."""
+        """Try the rights that archiving needs: to create, read and list. Leaves nothing: the upload is cancelled."""
         _, http = self._sdk()
-        blob = self._blob("tapekeeper-check")
+        blob = self._blob(CHECK_KEY)
         with translated(f"checking gs://{self._bucket}", missing=StorageConfigurationError):
             session = blob.create_resumable_upload_session(timeout=TIMEOUT, checksum=None, retry=self._retry())
             Upload(http, session, self._retry(), "checking").cancel()
-        # Without the right to list, a missing object is 403 and not 404, and nothing new could ever be stored:
+        # Without the right to list, Google answers 403 and not 404 for a missing object, and no `put` could succeed:
         # https://cloud.google.com/storage/docs/access-control/iam-permissions#object_permissions
-        self._find("tapekeeper-check")
+        with suppress(ObjectNotFound):
+            self.head(CHECK_KEY)
 
     def close(self) -> None:
-        """Close both connection pools, if they were ever opened."""
+        """Close the connection pools, if they were ever opened."""
         for pool in self._opened or ():
             pool.close()
 
@@ -229,8 +224,8 @@ class GoogleCloudStorage:
     def _retry(self) -> Any:
         from google.api_core.retry import Retry
 
-        first, patience = self._delays
-        return Retry(predicate=worth_waiting, initial=first, maximum=10, timeout=patience)
+        first_delay, retry_for = self._delays
+        return Retry(predicate=is_worth_a_retry, initial=first_delay, maximum=10, timeout=retry_for)
 
     def _uri(self, key: str) -> str:
         return f"gs://{self._bucket}/{self._prefix}{key}"
@@ -247,11 +242,7 @@ class GoogleCloudStorage:
         )
 
 
-def _already(there: ObjectInfo) -> PutResult:
-    return PutResult(size=there.size, sha256=None, created=False, uri=there.uri or "")
-
-
-def _bucket_and_prefix(url: str) -> tuple[str, str]:
+def _parse_url(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     if not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc or ":" in parts.netloc:
         raise StorageConfigurationError("STORAGE_URL for Google Cloud Storage is gs://bucket or gs://bucket/prefix.")
@@ -260,14 +251,14 @@ def _bucket_and_prefix(url: str) -> tuple[str, str]:
         if prefix:
             check_key(prefix)
     except InvalidKey as error:
-        raise StorageConfigurationError(f"STORAGE_URL has a prefix that no object may have. {error}") from None
+        raise StorageConfigurationError(f"No object can have the prefix in STORAGE_URL. {error}") from None
     return parts.netloc, prefix
 
 
 def open_clients(credentials: Any, emulator: str) -> tuple[Any, Any]:
-    """The SDK's client, and a session of our own for what its public interface cannot do: chunks, and one long GET.
+    """The SDK's client, and a session for requests that its public interface cannot make: chunks, and one long GET.
 
-    Without credentials: none for an emulator, else what Google finds by itself, which may take a request.
+    When `credentials` is None, an emulator gets none; otherwise Google's library looks for them, perhaps by a request.
     """
     import google.auth
     from google.auth.credentials import AnonymousCredentials

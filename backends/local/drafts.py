@@ -1,7 +1,7 @@
-"""Files that get their name at once, whole, and only if it is free: what `backends.local` writes to.
+"""Files without a name yet: a draft gets its name in one step, when it is complete, and only if the name is free.
 
-Three ways, by what the file system can do. Everything here works on open folders and raises plain OSErrors; what they
-mean to a person is said in `backends.local`.
+There are three ways to do that, by what the file system can do. Everything here works on open folders and raises plain
+OSErrors; `storage.py` translates them.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
-INCOMING = ".incoming"  # below the root: drafts and locks of the lesser ways; no key begins with a dot
-TRIAL, CHECK = ".try", ".check."  # names of a moment, below the root
-LEFTOVER_AGE = 24 * 3600.0  # seconds after which nobody writes to a draft any more
+INCOMING = ".incoming"  # the folder of named drafts and of locks, below the root; no key begins with a dot
+LINK_TEST = ".try"  # below the root, for a moment: tests whether files can be linked
+CHECK_FILE = ".check."  # below the root, for a moment: `check` writes it; a random text follows
+LEFTOVER_AGE = 24 * 3600.0  # seconds; a draft that is older belongs to a writer that died
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
 
-# What file systems say when they cannot do O_TMPFILE, or cannot link. ENOENT: no /proc to link from.
+# The errors of file systems that do not support O_TMPFILE, or links. ENOENT: there is no /proc to link from.
 NO_TMPFILE = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EISDIR}
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EMLINK, errno.ENOENT}
 
 
 class Way(Enum):
-    """How a finished file gets its name, best first."""
+    """How a complete file gets its name; the best way comes first."""
 
-    NAMELESS = "O_TMPFILE, then link: ext4, xfs, btrfs, tmpfs; the kernel clears up after a SIGKILL"
+    NAMELESS = "O_TMPFILE, then link: ext4, xfs, btrfs, tmpfs; the kernel removes the file after a SIGKILL"
     LINK = "a draft in .incoming, then link: NFS"
     RENAME = "a draft in .incoming, then rename under a lock file: SMB, FAT, some FUSE"
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A file being written. `publish(folder, name)` is False when the name is taken; `discard()` always ends it.
+    """A file that is being written. `publish(folder, name)` gives it its name; it answers False when the name is taken.
 
-    A context manager: whatever was not published is gone afterwards.
+    `discard()` closes the draft, always. As a context manager, a draft that was not published leaves nothing behind.
     """
 
     fd: int
@@ -57,9 +58,9 @@ class Draft:
 
 
 class Drafts:
-    """Makes drafts in the best way that the file system knows, which is found out by trying, once.
+    """Makes drafts in the best way that the file system supports, which the first draft finds out by trying.
 
-    `way` fixes it; `lock_wait` is in seconds.
+    `way` fixes the way in advance. `lock_wait`: the seconds to wait for another writer's lock.
     """
 
     def __init__(
@@ -76,19 +77,19 @@ class Drafts:
         self._lock_wait = lock_wait
 
     def begin(self, top: Callable[[], int], folder: int) -> Draft:
-        """A draft that is to be published in the open `folder`. `top` opens the root, where the way needs it."""
+        """A draft for a name in the open `folder`. `top` opens the root, where named drafts lie."""
         if self.way is Way.NAMELESS:
             return self._nameless(folder)
         root = top()
         try:
-            self.way = self.way or self._try_ways(root)
+            self.way = self.way or self._best_way(root)
             return self._nameless(folder) if self.way is Way.NAMELESS else self._named(root, self.way)
         finally:
             os.close(root)
 
     def sweep(self, root: int) -> None:
-        """Remove what writers left behind that died a day ago or earlier."""
-        self._remove_old(root, [name for name in os.listdir(root) if name.startswith((TRIAL, CHECK))])
+        """Remove the drafts that dead writers left behind more than a day ago."""
+        self._remove_old(root, [name for name in os.listdir(root) if name.startswith((LINK_TEST, CHECK_FILE))])
         with suppress(FileNotFoundError):
             incoming = os.open(INCOMING, FOLDER, dir_fd=root)
             try:
@@ -102,7 +103,7 @@ class Drafts:
                 if self._clock() - os.stat(name, dir_fd=folder).st_mtime > LEFTOVER_AGE:
                     os.unlink(name, dir_fd=folder)
 
-    def _try_ways(self, root: int) -> Way:
+    def _best_way(self, root: int) -> Way:
         try:
             draft = self._nameless(root)
         except OSError as error:
@@ -138,13 +139,13 @@ class Drafts:
         return Draft(fd, publish, discard)
 
     def _rename(self, part: str, incoming: int, folder: int, name: str) -> bool:
-        """Rename overwrites, so only the holder of the lock may look and rename.
+        """Give the name by a rename. A rename overwrites, so only the holder of the lock may look and rename.
 
-        A lock file, not flock(2): on network mounts that is where creating exclusively is kept between machines.
+        The lock is a file and not flock(2): a network mount keeps the exclusive creation of files between machines.
         """
-        where = os.fstat(folder)
-        lock = f"{where.st_dev:x}-{where.st_ino:x}-{name}.lock"[-255:]
-        self._take(lock, incoming)
+        status = os.fstat(folder)
+        lock = f"{status.st_dev:x}-{status.st_ino:x}-{name}.lock"[-255:]
+        self._acquire(lock, incoming)
         try:
             with suppress(FileNotFoundError):
                 os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -154,7 +155,7 @@ class Drafts:
         finally:
             os.unlink(lock, dir_fd=incoming)
 
-    def _take(self, lock: str, incoming: int) -> None:
+    def _acquire(self, lock: str, incoming: int) -> None:
         waited = 0.0
         while True:
             try:
@@ -162,16 +163,17 @@ class Drafts:
                 return
             except FileExistsError:
                 if waited >= self._lock_wait:
-                    # It is held for one stat and one rename: its holder died. The next try finds it gone.
+                    # A writer holds the lock for one stat and one rename only, so this holder died. The next attempt
+                    # finds no lock.
                     with suppress(FileNotFoundError):
                         os.unlink(lock, dir_fd=incoming)
-                    raise OSError(errno.EAGAIN, "a lock that a dead writer left was removed") from None
+                    raise OSError(errno.EAGAIN, "the lock of a dead writer was removed") from None
             self._sleep(0.02)
             waited += 0.02
 
 
 def enter(folder: int, name: str, *, create: bool) -> int:
-    """The folder `name` inside an open folder, opened, never through a symbolic link; made, and synced, if wanted."""
+    """The folder `name` inside an open folder, opened, never through a symbolic link. With `create` made and synced."""
     try:
         return os.open(name, FOLDER, dir_fd=folder)
     except FileNotFoundError:
@@ -181,7 +183,7 @@ def enter(folder: int, name: str, *, create: bool) -> int:
 
 
 def make(folder: int, name: str) -> int:
-    """The same, for a folder that is most likely not there yet."""
+    """Like `enter`, for a folder that most likely does not exist yet."""
     with suppress(FileExistsError):
         os.mkdir(name, FOLDER_MODE, dir_fd=folder)
     sync(folder)
@@ -189,23 +191,24 @@ def make(folder: int, name: str) -> int:
 
 
 def sync(folder: int) -> None:
-    """Make the names in a folder durable, where the file system has a notion of that."""
+    """Make the names in a folder durable, where the file system can."""
     try:
         os.fsync(folder)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF):  # SMB and some FUSE sync files only
+        # SMB and some FUSE file systems can sync only files.
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF):
             raise
 
 
 def _can_link(draft: Draft, root: int) -> bool:
-    """Whether publishing by a link works here, by doing it.
+    """Whether a draft can be published by a link here; found out by doing it.
 
-    The name is always the same: what a writer leaves that dies in between is removed at the next one's first put.
+    The name is always the same, so the next writer's test removes the file of a writer that died in between.
     """
     try:
-        draft.publish(root, TRIAL)
-        with suppress(FileNotFoundError):  # another writer, at the same trial, was quicker
-            os.unlink(TRIAL, dir_fd=root)
+        draft.publish(root, LINK_TEST)
+        with suppress(FileNotFoundError):  # another writer made the same test and was quicker
+            os.unlink(LINK_TEST, dir_fd=root)
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
@@ -216,8 +219,9 @@ def _can_link(draft: Draft, root: int) -> bool:
 
 
 def _link(source: str, source_folder: int, folder: int, name: str) -> bool:
-    # The folder descriptors make Python call linkat(AT_SYMLINK_FOLLOW), which a nameless file's /proc/self/fd entry
-    # needs; plain link(2) links the symbolic link in /proc and fails with EXDEV. See open(2) on O_TMPFILE.
+    # With the folder descriptors, Python calls linkat(AT_SYMLINK_FOLLOW), which a nameless file needs: plain link(2)
+    # would link the symbolic link in /proc/self/fd, and fail with EXDEV. See O_TMPFILE in the manual page open(2).
+    # https://man7.org/linux/man-pages/man2/open.2.html
     try:
         os.link(source, name, src_dir_fd=source_folder, dst_dir_fd=folder)
     except FileExistsError:

@@ -21,7 +21,7 @@ LIMITS = {"connection_timeout": 10, "read_timeout": 60}  # seconds
 
 
 def open_service(env: Mapping[str, str], first_delay: float = 1.0) -> BlobServiceClient:
-    """By connection string; else by account and key, account and SAS, or account and the machine's own identity."""
+    """The client: by a connection string; else by the account with a key, a SAS, or the machine's own identity."""
     from azure.storage.blob import BlobServiceClient
 
     options = _options(first_delay)
@@ -46,18 +46,18 @@ def open_service(env: Mapping[str, str], first_delay: float = 1.0) -> BlobServic
 def _options(first_delay: float) -> dict[str, Any]:
     from azure.storage.blob import ExponentialRetry
 
-    # What the SDK logs at INFO is every request with its headers.
+    # At level INFO the SDK logs every request with its headers.
     quiet = logging.getLogger("azure.core.pipeline.policies.http_logging_policy.tapekeeper")
     quiet.setLevel(logging.WARNING)
-    # The SDK waits 15 to 20 seconds before its first retry; Vonage's connection would be cut meanwhile.
+    # By default the SDK waits 15 to 20 seconds before its first retry; Vonage would cut its connection meanwhile.
     # https://learn.microsoft.com/python/api/azure-storage-blob/azure.storage.blob.exponentialretry
     retry = ExponentialRetry(
-        initial_backoff=first_delay,  # type: ignore[arg-type]  # said to be int, used as a number
+        initial_backoff=first_delay,  # type: ignore[arg-type]  # annotated as int, used as a number
         increment_base=2 if first_delay >= 1 else 0,
         random_jitter_range=min(1, first_delay),  # type: ignore[arg-type]  # as above
         retry_total=4,
     )
-    # Reading holds several times these sizes in memory; the SDK's are 4 and 32 MiB.
+    # A download holds several times these sizes in memory; the SDK's defaults are 4 and 32 MiB.
     return {**LIMITS, "retry_policy": retry, "logger": quiet, "max_chunk_get_size": MIB, "max_single_get_size": MIB}
 
 
@@ -69,7 +69,7 @@ def _credential(env: Mapping[str, str], account: str) -> Any:
             base64.b64decode(key, validate=True)
         except ValueError:
             raise StorageConfigurationError(
-                "AZURE_STORAGE_KEY is no base64. Copy one of the two keys of the account from the portal, Access keys."
+                "AZURE_STORAGE_KEY is not base64. Copy one of the two keys of the account from the portal, Access keys."
             ) from None
         return AzureNamedKeyCredential(account, key)
     if token := env.get("AZURE_STORAGE_SAS_TOKEN", "").strip():
@@ -79,7 +79,7 @@ def _credential(env: Mapping[str, str], account: str) -> Any:
 
 def _identity() -> Any:
     try:
-        identity = importlib.import_module("azure.identity")  # an extra: neither installed nor typed everywhere
+        identity = importlib.import_module("azure.identity")  # an optional extra, perhaps not installed
     except ImportError:
         raise StorageConfigurationError(
             "AZURE_STORAGE_ACCOUNT is set without AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN. Set one of them; or, "
