@@ -77,7 +77,7 @@ def _read_body(request: Request) -> bytes:
 def _rejected(context: WebhookContext, delivery: Delivery, verdict: Verdict) -> Rejected:
     """The error for a request whose signature is not good enough. The delivery is handed on to be kept.
 
-    401 is final for Vonage. 503 makes Vonage send the request again, as it asks for when a webhook came unsigned.
+    401 is final for Vonage. A webhook that came unsigned gets 503, as Vonage's documentation asks: it is sent again.
     https://developer.vonage.com/en/getting-started/concepts/webhooks#validate-signed-webhooks
     """
     if verdict.status is SignatureStatus.BAD:

@@ -47,7 +47,7 @@ class FakeIntake:
     """A catalogue in lists. `broken` is raised by every method."""
 
     accepted: list = field(default_factory=list)
-    kept: list = field(default_factory=list)
+    unreadable: list = field(default_factory=list)
     calls: list = field(default_factory=list)
     broken: Exception | None = None
     outcome: str | None = None
@@ -69,7 +69,7 @@ class FakeIntake:
 
     def keep(self, delivery: Delivery, problem: str, deadline=None):
         self._check()
-        self.kept.append((delivery, problem))
+        self.unreadable.append((delivery, problem))
 
     def note_call(self, call: Call, application_id: str):
         self._check()

@@ -24,8 +24,8 @@ def events(flow):
     return {"eventUrl": [f"https://tapes.example/webhooks/recordings?flow={flow}"], "eventMethod": "POST"}
 
 
-def settings(**words):
-    return FlowSettings(**({"public_url": "https://tapes.example", "forward_to": "447700900001"} | words))
+def settings(**changes):
+    return FlowSettings(**({"public_url": "https://tapes.example", "forward_to": "447700900001"} | changes))
 
 
 def test_voicemail():
@@ -129,7 +129,7 @@ def test_without_a_public_url_the_event_goes_to_the_application():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "words", "flow"),
+    ("wanted", "changes", "flow"),
     [
         (None, {}, "voicemail"),
         (None, {"default_flow": "split"}, "split"),
@@ -139,8 +139,8 @@ def test_without_a_public_url_the_event_goes_to_the_application():
         ("strange", {"default_flow": "split", "forward_to": ""}, "voicemail"),
     ],
 )
-def test_there_is_always_a_flow_that_records(wanted, words, flow):
-    chosen, complaint = resolve(settings(**words), wanted)
+def test_there_is_always_a_flow_that_records(wanted, changes, flow):
+    chosen, complaint = resolve(settings(**changes), wanted)
     assert chosen == flow
     assert bool(complaint) == (wanted not in (None, chosen))
 

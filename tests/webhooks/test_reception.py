@@ -94,7 +94,7 @@ def test_those_that_come_meanwhile_are_committed_together(house, callers):
 def test_each_gets_its_own_reply_whatever_the_others_were(house, callers):
     assert callers.bring(A, B, C, b"no JSON", forged=[B], waiting=1) == [204, 401, 204, 400]
     assert callers.gate.batches == [["a"], ["c"]]
-    assert [delivery.body for delivery, _ in house.intake.kept] == [b"no JSON"]
+    assert [delivery.body for delivery, _ in house.intake.unreadable] == [b"no JSON"]
 
 
 def test_a_database_that_is_away_makes_no_forgery_worth_another_try(house, callers):

@@ -59,7 +59,7 @@ def test_a_body_over_the_limit_is_413(house, path):
     reply = house.post(path, b" " * (MAX_BODY + 1))
     assert reply.status_code == 413
     assert reply.get_json()["error"]["code"] == "body_too_large"
-    assert not house.intake.kept
+    assert not house.intake.unreadable
 
 
 def test_a_body_of_just_the_limit_is_read(house):

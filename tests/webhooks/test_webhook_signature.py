@@ -184,7 +184,7 @@ def test_what_can_be_no_secret_is_told_at_the_start(secret):
 
 
 # Over GET the hash covers the query as compact JSON; the documentation leaves the spelling open.
-WORDS = st.dictionaries(
+FIELDS = st.dictionaries(
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
     st.text(st.characters(codec="utf-8"), max_size=12),
     min_size=1,
@@ -192,28 +192,28 @@ WORDS = st.dictionaries(
 )
 
 
-@given(words=WORDS, ours=st.booleans(), ascii_only=st.booleans())
-def test_a_get_is_valid_in_each_spelling_of_its_query(signer, words, ours, ascii_only):
-    words = {name: value for name, value in words.items() if name not in ("flow", "name", "role")}
-    sent = {"flow": "call"} | words
-    covered = sent if ours else words
+@given(fields=FIELDS, ours=st.booleans(), ascii_only=st.booleans())
+def test_a_get_is_valid_in_each_spelling_of_its_query(signer, fields, ours, ascii_only):
+    fields = {name: value for name, value in fields.items() if name not in ("flow", "name", "role")}
+    sent = {"flow": "call"} | fields
+    covered = sent if ours else fields
     payload = json.dumps(covered, separators=(",", ":"), ensure_ascii=ascii_only).encode()
     verdict = check(signer(payload), b"", "GET", urlencode(sent))
     assert verdict.status is SignatureStatus.VALID, verdict.reason
 
 
-@given(words=WORDS, more=st.text(st.characters(codec="utf-8"), min_size=1, max_size=12))
-def test_a_changed_parameter_of_a_get_is_refused(signer, words, more):
-    payload = json.dumps(words, separators=(",", ":")).encode()
-    name = next(reversed(words))
-    verdict = check(signer(payload), b"", "GET", urlencode(words | {name: words[name] + more}))
+@given(fields=FIELDS, more=st.text(st.characters(codec="utf-8"), min_size=1, max_size=12))
+def test_a_changed_parameter_of_a_get_is_refused(signer, fields, more):
+    payload = json.dumps(fields, separators=(",", ":")).encode()
+    name = next(reversed(fields))
+    verdict = check(signer(payload), b"", "GET", urlencode(fields | {name: fields[name] + more}))
     assert verdict.status is SignatureStatus.BAD or name in ("flow", "name", "role")
 
 
 def test_a_parameter_put_before_the_signed_one_is_not_what_counts(signer):
-    words = {"recording_url": "https://api.nexmo.com/v1/files/a"}
-    query = urlencode({"recording_url": "https://evil.example/"}) + "&" + urlencode(words)
+    fields = {"recording_url": "https://api.nexmo.com/v1/files/a"}
+    query = urlencode({"recording_url": "https://evil.example/"}) + "&" + urlencode(fields)
     assert (
-        check(signer(json.dumps(words, separators=(",", ":")).encode()), b"", "GET", query).status
+        check(signer(json.dumps(fields, separators=(",", ":")).encode()), b"", "GET", query).status
         is SignatureStatus.VALID
     )
