@@ -69,7 +69,7 @@ class _Catalogue(Collector):
         yield GaugeMetricFamily(
             "tapekeeper_last_refused_timestamp_seconds",
             "When an event was last turned away for its signature, in unix time; 0: never, as far as is kept.",
-            found.refused_at.timestamp() if found.refused_at else 0,
+            max((moment.timestamp() for moment in found.refused_at.values()), default=0),
         )
         version = GaugeMetricFamily("tapekeeper_info", "Always 1; the version is its label.", labels=["version"])
         version.add_metric([VERSION], 1)
