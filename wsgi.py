@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from recordings.engine.wake import Bell
     from recordings.keys import KeyTemplate
     from recordings.storage import StorageBackend
-    from webhooks.door import Door
+    from webhooks.context import WebhookContext
     from webhooks.flows import FlowSettings
     from webhooks.signature import Verifier
 
@@ -285,16 +285,23 @@ class Wiring:
         return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), application_id))
 
     @cached_property
-    def door(self) -> Door:
-        from webhooks.door import Door
+    def webhook_context(self) -> WebhookContext:
+        from webhooks.background import BackgroundWriter
+        from webhooks.context import WebhookContext
+        from webhooks.refused import RefusedDeliveries
 
-        return Door(
+        start = self.supervisor.start
+        note_call, keep_refused = self.intake.note_call, self.inbox.keep_refused
+        return WebhookContext(
             intake=self.intake,
             verifier=self._verifier(),
             flows=self._flows(),
             application_id=self.settings.vonage_application_id,
             answer_call=self.plugins.answer_call,
-            keep_refused=self.inbox.keep_refused,
+            call_notes=BackgroundWriter("call-notes", note_call, start, loss="a call was answered but is not noted"),
+            refused=RefusedDeliveries(
+                BackgroundWriter("refused", keep_refused, start, loss="a refused delivery is not kept", limit=20)
+            ),
         )
 
     def _verifier(self) -> Verifier:
@@ -342,7 +349,7 @@ class Wiring:
         """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
         import webhooks
 
-        app.register_blueprint(webhooks.create_blueprint(self.door))
+        app.register_blueprint(webhooks.create_blueprint(self.webhook_context))
         self.engine  # noqa: B018 - not the door's, but an embedded worker's
 
     def start_embedded_worker(self) -> None:
@@ -373,11 +380,10 @@ class Wiring:
             yield "The engine", self.engine.stop
         if "heartbeat" in made:
             yield "The heartbeat", self.heartbeat.release_all
+        if "webhook_context" in made:
+            yield "The webhooks' writers", self.webhook_context.close
         if "supervisor" in made:
             yield "The supervisor", partial(self.supervisor.stop, _THREADS_SECONDS)
-        if "door" in made:
-            yield "The notes of calls", self.door.notes.close
-            yield "The notes of refused deliveries", self.door.refused.close
         for url, backend in made.get("storages", {}).items():
             yield url, backend.close
         if "replicator" in made:

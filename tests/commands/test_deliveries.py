@@ -42,7 +42,7 @@ def misconfigured(deploy):
     deployment = deploy(VONAGE_SIGNATURE_SECRET="the-secret-of-another-account")
     reply = deployment.client.post("/webhooks/recordings?flow=call", data=BODY, headers=sign(BODY))
     assert reply.status_code == 401
-    assert deployment.wiring.door.refused.wait(10)
+    assert deployment.wiring.webhook_context.refused.wait(10)
     return deployment
 
 

@@ -6,8 +6,7 @@ import io
 
 import pytest
 
-from webhooks.door import MAX_BODY
-from webhooks.notes import Notebook
+from webhooks.authentication import MAX_BODY
 
 PATHS = ["answer", "answer/call", "fallback", "recordings", "events", "transcriptions"]
 RECORDING = b'{"recording_uuid": "r", "conversation_uuid": "CON-1", "recording_url": ""}'
@@ -60,7 +59,7 @@ def test_a_body_over_the_limit_is_413(house, path):
     reply = house.post(path, b" " * (MAX_BODY + 1))
     assert reply.status_code == 413
     assert reply.get_json()["error"]["code"] == "body_too_large"
-    assert not house.intake.kept
+    assert not house.intake.unreadable
 
 
 def test_a_body_of_just_the_limit_is_read(house):
@@ -100,9 +99,3 @@ def test_a_refused_signature_asks_for_one_and_tells_nothing(house):
 def test_204_has_neither_body_nor_type(house):
     reply = house.post("recordings", RECORDING)
     assert (reply.data, reply.content_type) == (b"", None)
-
-
-def test_no_thread_runs_before_the_first_note():
-    notes = Notebook(lambda call, application: None)
-    assert not notes._thread._threads
-    notes.close()
