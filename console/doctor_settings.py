@@ -6,7 +6,6 @@ Nothing here opens a database, a store or a connection; that is `doctor_parts`.
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +20,7 @@ import settings as environment
 from recordings.archive.credentials import load_private_key
 from recordings.archive.hosts import HostRule
 from recordings.keys import KeyTemplate
+from recordings.masking import masked
 from recordings.model import Recording, State
 from settings import SettingsError
 
@@ -31,7 +31,6 @@ _PACKAGES = (
     *("flask", "gunicorn", "requests", "urllib3", "sqlalchemy", "psycopg", "huey", "redis", "pyjwt", "cryptography"),
     *("pluggy", "google-cloud-storage", "azure-storage-blob"),
 )
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LEAST_KEY_BITS = 2048
 _INSTALL = "pip install --require-hashes -r requirements.txt"
 
@@ -100,7 +99,7 @@ def _shown(name: str, value: Any, secret: bool) -> str:
     if secret:
         words = value if isinstance(value, tuple) else (value,)
         return " ".join(f"*** ({len(word)} characters)" for word in words)
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return masked(" ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def without_password(url: str) -> str:
@@ -126,12 +125,6 @@ def key(parts: Services) -> Iterator[Finding]:
     yield ok("key", f"RSA, {bits} bits; it signs a token of {lifetime} s for {claims['application_id'] or 'nobody'}.")
     if bits < _LEAST_KEY_BITS:
         yield warning("key", f"{bits} bits are too few.", "Make a new key pair on the application's page.")
-    if settings.vonage_application_id and not _UUID.fullmatch(settings.vonage_application_id):
-        yield warning(
-            "key",
-            f"VONAGE_APPLICATION_ID {settings.vonage_application_id!r} is no UUID.",
-            "Copy the application's id, not the API key, from its page in the Vonage dashboard.",
-        )
 
 
 def hosts(parts: Services) -> Iterator[Finding]:
