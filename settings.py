@@ -1,6 +1,6 @@
 """Every environment variable in one table: name, type, default, secret or not, help. Parsed once, then frozen.
 
-Only `wsgi.py` and the command line read this module, and only this module reads `os.environ`. How text
+Only `wsgi.py` and the command line read this module, and only this module reads `os.environ` and `.env`. How text
 becomes a value is in `settings_parsers.py`. A wrong value raises `SettingsError`: one line that names the variable,
 what was read (secrets masked) and what to write.
 """
@@ -152,6 +152,31 @@ def variables() -> list[tuple[str, Any, bool, str]]:
         (f.name.upper(), f.default, f.metadata["secret"], f.metadata["about"]) for f in fields(Settings) if f.metadata
     ]
     return ours + [(name, "", secret, about) for name, secret, about in BACKEND_SETTINGS]
+
+
+def read_env_file(folder: Path = ROOT) -> None:
+    """Put what `.env` holds into the environment, where it is not set there already.
+
+    The `flask` command does the same by itself, and can be kept from it, as this can, by FLASK_SKIP_DOTENV=1.
+    https://flask.palletsprojects.com/en/stable/cli/#environment-variables-from-dotenv
+    """
+    if (
+        os.environ.get("FLASK_SKIP_DOTENV", "0").lower() not in ("0", "false", "no", "")
+        or not (folder / ".env").exists()
+    ):
+        return
+    from dotenv import dotenv_values  # needed only where there is a file
+
+    try:
+        written = dotenv_values(folder / ".env", encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise SettingsError(
+            f"The file {folder / '.env'}", reason, "make it a text file that this user may read"
+        ) from None
+    for name, value in written.items():
+        if value is not None:
+            os.environ.setdefault(name, value)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:

@@ -56,6 +56,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     For a command, what is wrong waits in `Wiring.problems`: `flask doctor` lists it, any other one stops at it.
     """
+    if environ is None:
+        environment.read_env_file()
     chosen, problems = environment.survey(environ)
     if problems and _serving():
         raise problems[0]

@@ -74,7 +74,7 @@ def test_settings_import_little_and_what_is_slow_only_where_it_is_used(module):
     at_once = {name for name in imports(tree.body) if name.split(".")[0] not in sys.stdlib_module_names}
     later = {name.split(".")[0] for name in imports(ast.walk(tree))} - sys.stdlib_module_names
     assert at_once <= {"settings_parsers", "recordings.masking"}
-    assert later <= {"settings_parsers", "recordings", "phonenumbers", "psycopg", "sqlalchemy"}
+    assert later <= {"settings_parsers", "recordings", "dotenv", "phonenumbers", "psycopg", "sqlalchemy"}
 
 
 def test_readme_tells_every_setting_and_no_other():

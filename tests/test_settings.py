@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -332,3 +335,59 @@ def test_a_dyno_keeps_nothing_on_its_disk(changed, name):
     else:
         with pytest.raises(SettingsError, match=f"^{name} is .*loses its disk daily.*ALLOW_EPHEMERAL_STORAGE"):
             require_serving(chosen)
+
+
+# --- The file .env ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the code with a `.env` of its own, as an editor of Windows writes it."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, folder)
+    for room in (path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "bench")):
+        shutil.copytree(room, folder / room.name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".env").write_text('\ufeffWORKER_THREADS="many"\r\nexport LEASE_SECONDS=1 # short\r\n', "utf-8")
+    return folder
+
+
+@pytest.fixture(params=["gunicorn", "flask"])
+def complaint(request, checkout, bare_environ):
+    """`complaint(**environment)`: the line with which gunicorn, or a command of `flask`, ends in that checkout."""
+    words = {
+        "gunicorn": ["gunicorn", "wsgi:create_app()", "--bind", "127.0.0.1:0"],
+        "flask": ["flask", "simulate", "call", "voicemail", "--url", "http://127.0.0.1:1"],
+    }
+
+    def run(**environment):
+        env = bare_environ | {"FLASK_SKIP_DOTENV": "0"} | environment
+        command = [sys.executable, "-m", *words[request.param]]
+        done = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=60)
+        assert "Traceback" not in done.stderr
+        assert done.returncode in (1, 3)
+        return next(line for line in done.stderr.splitlines() if line.startswith(("Error: ", "tapekeeper cannot")))
+
+    return run
+
+
+def test_gunicorn_and_flask_read_env_alike(complaint):
+    assert "WORKER_THREADS is 'many': write a whole number" in complaint()
+
+
+def test_the_real_environment_wins_over_env(complaint):
+    assert "LEASE_SECONDS is '1': " in complaint(WORKER_THREADS="4")
+
+
+def test_env_is_not_read_where_that_is_forbidden(complaint):
+    line = complaint(FLASK_SKIP_DOTENV="1")
+    assert "WORKER_THREADS" not in line
+    assert "LEASE_SECONDS" not in line
+
+
+def test_an_env_file_that_cannot_be_read_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "0")
+    settings.read_env_file(tmp_path)
+    (tmp_path / ".env").write_bytes(b"GREETING=\xff\n")
+    with pytest.raises(SettingsError, match=r"\.env is 'it is not UTF-8': make it a text file"):
+        settings.read_env_file(tmp_path)
