@@ -1,8 +1,8 @@
 """Every environment variable in one table: name, type, default, secret or not, help. Parsed once, then frozen.
 
-Only `wsgi.py` and the command line read this module, and only this module reads `os.environ` and `.env`. How text
-becomes a value is in `settings_parsers.py`. A wrong value raises `SettingsError`: one line that names the variable,
-what was read (secrets masked) and what to write.
+Only `wsgi.py` and `commands/` read this module, and only this module reads `os.environ` and `.env`. How text becomes a
+value is in `settings_parsers.py`. A wrong value raises `SettingsError`: one line that names the variable, what was read
+(secrets masked) and what to write.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Settings:
     recording_format: str = _setting(
         parse.choice("mp3", "wav", "ogg"), "mp3", "the audio format that calls are recorded in"
     )
-    greeting: str = _setting(parse.text, "", "what the caller hears first; default: a sentence for each flow")
+    greeting: str = _setting(parse.greeting, "", "what the caller hears first; default: a sentence for each flow")
     conversation_name: str = _setting(parse.text, "tapekeeper", "the room that callers join when the URL names none")
     moderators: tuple[str, ...] = _setting(parse.numbers, (), "callers who moderate")
     hold_music_url: str = _setting(parse.media_url, "", "mp3 that attendees hear until the moderator joins")

@@ -47,6 +47,11 @@ def text(value: str) -> str:
     return value
 
 
+def greeting(value: str) -> str:
+    """Vonage speaks 1,500 characters at most. https://developer.vonage.com/en/voice/voice-api/ncco-reference#talk"""
+    return _trimmed(value[:1500])
+
+
 def words(value: str) -> tuple[str, ...]:
     """A list: white space, commas or semicolons between its words, each of which may have quotes of its own."""
     listed = tuple(word for part in _SEPARATORS.split(value) if (word := clean(part)))

@@ -12,12 +12,12 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from recordings.errors import SourceDenied, SourceError, SourceMissing, SourceUnavailable
 from recordings.model import Recording, State
+from recordings.retry_after import parse_retry_after
 
 
 class _Cause(NamedTuple):
@@ -52,20 +52,7 @@ def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceErr
     """The error that stands for a download's status other than 200, with the wait that Retry-After asks for."""
     cause = _BY_STATUS.get(status) or {4: _ANY_4XX, 5: _ANY_5XX}.get(status // 100, _OTHER)
     message = cause.meaning if str(status) in cause.meaning else f"{cause.meaning} (HTTP {status})"
-    return cause.error(message, retry_after=retry_after(headers.get("Retry-After"), now))
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for, in either of its forms, or None. RFC 9110 section 10.2.3."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value.strip()[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):  # not a date, or a date beyond the calendar
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+    return cause.error(message, retry_after=parse_retry_after(headers.get("Retry-After"), now))
 
 
 class Decision(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from .database import CHANNEL, Database
+from .outages import translated
 
 _ASK_SECONDS = 0.05  # between two questions to SQLite
 
@@ -31,7 +32,7 @@ class Changes:
 
     def wait(self, seconds: float, stopping: threading.Event) -> None:
         """Return at a change, after `seconds`, or soon after `stopping`. Raises `CatalogueUnavailable`."""
-        with self._database.translated():
+        with translated():
             connection = self._connected()
             if self._database.sqlite:
                 self._ask(connection, seconds, stopping)

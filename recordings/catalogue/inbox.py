@@ -7,12 +7,13 @@ What a delivery means is not known here: the caller of a replay brings that alon
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select
 
 from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
@@ -26,7 +27,19 @@ log = logging.getLogger(__name__)
 
 OUTCOMES = ("new", "repeat", "conflict", "noted", "unreadable", "refused")
 MAX_REFUSED_BODY = 64 * 1024  # bytes; real events have some hundreds
-MAX_REFUSED = 1000  # of each webhook: strangers must not fill the disk
+MAX_LIKELY_BODY = 8 * 1024  # a larger one does not look like Vonage's
+
+
+class Worth(IntEnum):
+    """How much a refused delivery looks like Vonage's. Anybody can imitate it, so each kind has a quota of its own."""
+
+    UNLIKELY = 0
+    LIKELY = 1  # its token is made as Vonage makes them, and fits the body
+    RECORDING = 2  # so is this one, and the body announces a recording
+
+
+# How many of each webhook are kept: strangers must neither fill the disk nor push out what Vonage sent.
+QUOTAS = {Worth.UNLIKELY: 1_000, Worth.LIKELY: 20_000, Worth.RECORDING: 20_000}
 
 _PAGE = 200
 _PRUNED_AT_ONCE, _PRUNINGS = 500, 20
@@ -75,17 +88,23 @@ class Inbox:
         intake: Intake,
         *,
         retention_days: float = 35,
-        max_refused: int = MAX_REFUSED,
+        quotas: Mapping[Worth, int] = QUOTAS,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.database = database
         self._intake = intake
         self._retention = timedelta(days=retention_days)
-        self._max_refused = max_refused
+        self._quotas = quotas
         self._clock = clock
 
-    def keep_refused(self, delivery: Delivery, token: str, problem: str) -> None:
-        """Keep a delivery that was turned away, its body cut to 64 KiB; of each webhook the newest 1,000 stay."""
+    def keep_refused(self, delivery: Delivery, token: str, problem: str, worth: Worth = Worth.UNLIKELY) -> None:
+        """Keep a delivery that was turned away, its body cut to 64 KiB, within the quota of its worth.
+
+        Of the unlikely ones the newest stay. Of the others the older half and the newer half stay: whoever comes late
+        with imitations cannot push out what came first, nor can a flood from the beginning keep out what comes now.
+        """
+        if len(delivery.body) > MAX_LIKELY_BODY:
+            worth = Worth.UNLIKELY
         row = {
             "received_at": self._clock(),
             "route": delivery.route,
@@ -98,11 +117,20 @@ class Inbox:
             "outcome": "refused",
             "problem": problem + _cut(delivery.body),
             "token": token,
+            "worth": worth,
         }
-        ours = select(deliveries.c.id).where(REFUSED, deliveries.c.route == delivery.route)
-        too_many = ours.order_by(deliveries.c.id.desc()).offset(self._max_refused).limit(_PRUNED_AT_ONCE)
         with self.database.write() as connection:
             connection.execute(insert(deliveries), row)
+            self._keep_quota(connection, delivery.route, worth)
+
+    def _keep_quota(self, connection: Connection, route: str, worth: Worth) -> None:
+        its_kind = and_(REFUSED, deliveries.c.route == route, deliveries.c.worth == worth)
+        count = connection.execute(select(func.count()).select_from(deliveries).where(its_kind)).scalar_one()
+        excess = count - self._quotas[worth]
+        if excess > 0:
+            newer = self._quotas[worth] if worth is Worth.UNLIKELY else self._quotas[worth] // 2
+            after_these = select(deliveries.c.id).where(its_kind).order_by(deliveries.c.id.desc()).offset(newer)
+            too_many = after_these.limit(min(excess, _PRUNED_AT_ONCE))
             connection.execute(delete(deliveries).where(deliveries.c.id.in_(too_many)))
 
     def listing(

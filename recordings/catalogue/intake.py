@@ -79,10 +79,10 @@ class Intake:
         self._new_recordings = database.insert(recordings).on_conflict_do_nothing().returning(*unique)
 
     @property
-    def gathers(self) -> bool:
-        """Whether to bring several at once: on SQLite, where writers take turns, and a commit costs the same for many.
+    def single_writer(self) -> bool:
+        """Whether the database takes one writing transaction at a time, as SQLite does: then group commit pays.
 
-        Postgres has writers side by side, and would let two such transactions wait for each other's rows.
+        Postgres takes many at a time, and two transactions with many rows each would wait for each other's rows.
         """
         return self.database.sqlite
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive.credentials import ApplicationToken
 from recordings.archive.failures import RetryPolicy
 from recordings.archive.fetch import Fetcher
@@ -26,6 +26,7 @@ from recordings.catalogue.schedule import Schedule
 from recordings.catalogue.tables import copies
 from recordings.keys import KeyTemplate
 from recordings.model import Announcement, Delivery, Recording, State
+from settings import Settings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 STORAGE = "file:///tapes"
@@ -217,7 +218,7 @@ class Desk:
             heartbeat=self.heartbeat,
             fetcher=Fetcher(HostRule.parse([vonage.origin]), token.mint, clock=clock),
             storages=self.storages,
-            template=KeyTemplate(),
+            template=KeyTemplate(Settings.storage_key_template),
             hooks=self.hooks,
             policy=RetryPolicy(chance=lambda low, high: 1.0),
             sidecars=SidecarWriter("test", clock),
@@ -271,7 +272,7 @@ class Desk:
         return self.find(event)
 
     def key(self, event, ext="mp3"):
-        return KeyTemplate().render(dataclasses.replace(self.find(event)), ext)
+        return KeyTemplate(Settings.storage_key_template).render(dataclasses.replace(self.find(event)), ext)
 
     def files(self):
         """Every file in the folder, hidden ones too, by its path below it."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.logs import configure_logging
+from logs import configure_logging
 from recordings.masking import masked
 
 AZURE_KEY = "Zm9v" * 21 + "Zg=="

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive.limits import StorageLimits
 
 SLOW = "file:///slow"

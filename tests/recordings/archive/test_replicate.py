@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive import sidecar
 from recordings.archive.heartbeat import HeldLease
 from recordings.archive.replicate import Replicator

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.catalogue.tables import copies
 from recordings.keys import KeyTemplate
 from recordings.model import State

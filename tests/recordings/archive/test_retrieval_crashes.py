@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive import sidecar
 from recordings.archive.sources import BytesSource
 from recordings.catalogue.database import Database

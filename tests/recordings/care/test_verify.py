@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 from sqlalchemy import insert
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive.replicate import Replicator
 from recordings.archive.sources import BytesSource
 from recordings.care.repair import Repair, Unrepairable
