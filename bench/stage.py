@@ -57,6 +57,7 @@ class Stage:
     def environment(self, home: Path, **changes: str) -> dict[str, str]:
         """The settings of an application that keeps its catalogue and its recordings in the folder `home`."""
         return {
+            "FLASK_SKIP_DOTENV": "1",  # the `.env` of whoever measures is not read
             "VONAGE_APPLICATION_ID": APPLICATION_ID,
             "VONAGE_PRIVATE_KEY": str(self.key),
             "VONAGE_SIGNATURE_SECRET": SECRET,

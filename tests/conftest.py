@@ -43,6 +43,7 @@ assert len(NO_CONSTANTS) == 0
 setattr(providers, "_get_local_constants", lambda: NO_CONSTANTS)  # noqa: B010 - mypy takes no assignment
 
 listen_again()  # before anything is started
+os.environ["FLASK_SKIP_DOTENV"] = "1"  # the `.env` of whoever runs the tests is not read
 
 ROOT = Path(__file__).resolve().parent.parent
 APPLICATION_ID = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
