@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recordings.archive.failures import RetryPolicy
     from recordings.archive.fetch import Fetcher
     from recordings.archive.heartbeat import Heartbeat
+    from recordings.archive.hooks import LimitedHooks
     from recordings.archive.limits import StorageLimits
     from recordings.archive.replicate import Replicator
     from recordings.archive.retrieval import Retrieval
@@ -128,7 +129,7 @@ class Wiring:
     def heartbeat(self) -> Heartbeat:
         from recordings.archive.heartbeat import Heartbeat
 
-        return Heartbeat(self.leases, self.supervisor.start)
+        return Heartbeat(self.leases, self.supervisor.start, backoff=self.policy.backoff)
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -195,7 +196,7 @@ class Wiring:
             fetcher=self.fetcher,
             storages=self.storages,
             template=self.template,
-            hooks=self.plugins,
+            hooks=self.hooks,
             policy=self.policy,
             replicator=self.replicator,
             limits=self.limits,
@@ -203,10 +204,20 @@ class Wiring:
         )
 
     @cached_property
+    def hooks(self) -> LimitedHooks:
+        """The plugins' hooks for threads that must not hang."""
+        from recordings.archive.hooks import LimitedHooks
+        from webhooks.background import BackgroundWriter
+
+        start = self.supervisor.start
+        notices = BackgroundWriter("hooks", lambda call: call(), start, loss="a plugin is not told", limit=1000)
+        return LimitedHooks(self.plugins, notices)
+
+    @cached_property
     def replicator(self) -> Replicator:
         from recordings.archive.replicate import Replicator
 
-        return Replicator(self.storages, self.storage, self.sidecars)
+        return Replicator(self.storages, self.storage)
 
     @cached_property
     def limits(self) -> StorageLimits:
@@ -240,9 +251,7 @@ class Wiring:
     def missing(self) -> MissingCalls:
         from recordings.catalogue.missing import MissingCalls
 
-        return MissingCalls(
-            self.database, grace=self.settings.missing_grace_seconds, tell=self.plugins.recording_missing
-        )
+        return MissingCalls(self.database, grace=self.settings.missing_grace_seconds, tell=self.hooks.recording_missing)
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -254,26 +263,16 @@ class Wiring:
     def repair(self) -> Repair:
         from recordings.care.repair import Repair
 
-        return Repair(
-            storages=self.storages,
-            leases=self.leases,
-            schedule=self.schedule,
-            policy=self.policy,
-            replicator=self.replicator,
-            carry_out=self.retrieval.carry_out,
-        )
+        return Repair(self.storages, self.leases, self.policy, self.replicator, self.retrieval.carry_out)
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
+        back_off_dead = partial(self.schedule.back_off_dead, self.policy.backoff)
         return PeriodicTasks(
             [
-                PeriodicTask(
-                    "The back-off of copies that kill their worker",
-                    5,
-                    partial(self.schedule.back_off_dead, self.policy.backoff),
-                ),
+                PeriodicTask("The back-off of copies that kill their worker", 5, back_off_dead),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
             ]
@@ -384,6 +383,8 @@ class Wiring:
             yield "The heartbeat", self.heartbeat.release_all
         if "webhook_context" in made:
             yield "The webhooks' writers", self.webhook_context.close
+        if "hooks" in made:
+            yield "What plugins are to be told", self.hooks.close
         if "supervisor" in made:
             yield "The supervisor", partial(self.supervisor.stop, _THREADS_SECONDS)
         for url, backend in made.get("storages", {}).items():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from recordings.errors import SourceDenied, SourceError, SourceMissing, SourceUnavailable
+from recordings.errors import SourceDenied, SourceError, SourceMissing, SourceUnavailable, TapekeeperError
 from recordings.model import Recording, State
 from recordings.retry_after import parse_retry_after
 
@@ -99,8 +99,13 @@ class RetryPolicy:
             end = received
         return end + timedelta(seconds=self.expires)
 
-    def decide(self, error: BaseException, attempts: int, recording: Recording, now: datetime) -> Decision:
-        """What follows this error at this attempt. A plugin's exception decides by `retryable` and `blocked`."""
+    def decide(
+        self, error: BaseException, attempts: int, recording: Recording, now: datetime, *, fetched: bool = False
+    ) -> Decision:
+        """What follows this error at this attempt. A plugin's exception decides by `retryable` and `blocked`.
+
+        `fetched`: the audio is in the store, so it does not matter how long Vonage keeps it.
+        """
         reason = _message(error)
         if not hasattr(error, "retryable"):
             reason = f"{type(error).__name__}: {reason}"
@@ -110,7 +115,8 @@ class RetryPolicy:
             return Decision(State.FAILED, 0, reason)
         else:
             state, delay = State.WAITING, self._wait(error, attempts)
-        return self._unless_too_late(error, Decision(state, delay, reason), recording, now)
+        decision = Decision(state, delay, reason)
+        return decision if fetched else self._unless_too_late(error, decision, recording, now)
 
     def _wait(self, error: BaseException, attempts: int) -> float:
         """The back-off, or the other side's own wish where that is longer."""
@@ -139,3 +145,20 @@ def _message(error: BaseException) -> str:
         return str(error) or repr(error)
     except Exception:  # a plugin's exception may fail even here
         return type(error).__name__
+
+
+def plain(error: BaseException) -> BaseException:
+    """An error of the same class and message, for plugins: without cause, context and traceback.
+
+    What hangs on the original, such as a store's own exception with its request, is often sent to an error tracker.
+    """
+    message = _message(error)
+    try:
+        copy = type(error).__new__(type(error), message)
+        copy.args = (message,)
+        for name in ("retryable", "blocked", "retry_after"):
+            if hasattr(error, name):
+                setattr(copy, name, getattr(error, name))
+        return copy if _message(copy) == message else TapekeeperError(message)
+    except Exception:  # a plugin's class may not bear this
+        return TapekeeperError(message)

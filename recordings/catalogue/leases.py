@@ -73,8 +73,9 @@ _MINE = and_(copies.c.id == bindparam("row_id"), copies.c.token == bindparam("ro
 
 @dataclass(frozen=True, slots=True)
 class StoredAudio:
-    """Audio that an earlier attempt proved to be in the store, under the claim's key."""
+    """Audio that an attempt proved to be in the store."""
 
+    key: str
     size: int
     sha256: str
     content_type: str
@@ -155,7 +156,10 @@ class Leases:
 
     def reopen(self, copy_id: int, problem: str) -> Claim | None:
         """Claim a stored copy that was found missing or damaged. None: it is not stored any more."""
-        statement = reopening(copy_id, problem).values(self._claimed() | {"attempts": 1}).returning(*_CLAIM_COLUMNS)
+        stored = and_(copies.c.id == copy_id, copies.c.state == State.STORED.value)
+        # Its key stays: there the new object belongs.
+        values = {"error": problem, "size": None, "sha256": None, "stored_at": None, "attempts": 1}
+        statement = update(copies).where(stored).values(self._claimed() | values).returning(*_CLAIM_COLUMNS)
         claims = self._claim_rows(statement, Deadline())
         return claims[0] if claims else None
 
@@ -215,19 +219,18 @@ class Leases:
         )
 
     def retry_later(
-        self, claim: Claim, state: State, error: str, delay: float, *, key: str = "", audio: StoredAudio | None = None
+        self, claim: Claim, state: State, error: str, delay: float, *, audio: StoredAudio | None = None
     ) -> None:
         """Another attempt after `delay` seconds, shown as `waiting` or `blocked`. Raises `LeaseLost`.
 
-        `audio` is in the store under `key`: the next attempt writes its sidecar, and fetches nothing.
+        `audio` is in the store: the next attempt has nothing to fetch, only the sidecar to write.
         """
         then = self._clock() + timedelta(seconds=delay)
-        columns = {"key": key, **asdict(audio)} if audio else {}
-        self._end(claim, state=state.value, token=None, error=error, due_at=then, **columns)
+        self._end(claim, state=state.value, token=None, error=error, due_at=then, **_columns(audio))
 
-    def failed(self, claim: Claim, error: str) -> None:
+    def failed(self, claim: Claim, error: str, *, audio: StoredAudio | None = None) -> None:
         """No further attempt by itself. Raises `LeaseLost`."""
-        self._end(claim, state=State.FAILED.value, token=None, error=error, due_at=None)
+        self._end(claim, state=State.FAILED.value, token=None, error=error, due_at=None, **_columns(audio))
 
     def give_back(self, claim: Claim, delay: float = 0) -> bool:
         """Let another worker have the copy, at once or in `delay` seconds. The attempt does not count: it was not made.
@@ -266,15 +269,13 @@ class Leases:
         return group.do(item, deadline) if self.database.sqlite else alone([item], deadline)[0]
 
 
-def reopening(copy_id: int, problem: str) -> Update:
-    """The UPDATE by which a stored copy is stored no more. Its key stays: there the new object belongs."""
-    stored = and_(copies.c.id == copy_id, copies.c.state == State.STORED.value)
-    return update(copies).where(stored).values(error=problem, size=None, sha256=None, stored_at=None)
+def _columns(audio: StoredAudio | None) -> dict[str, Any]:
+    return asdict(audio) if audio else {}
 
 
 def _claim(row: Row[Any], recording: Recording) -> Claim:
     known = row.sha256 is not None and row.key is not None
-    audio = StoredAudio(row.size, row.sha256, row.content_type, row.uri) if known else None
+    audio = StoredAudio(row.key, row.size, row.sha256, row.content_type, row.uri) if known else None
     return Claim(row.id, row.token, row.storage, row.attempts, recording, row.key, audio)
 
 

@@ -14,7 +14,7 @@ from recordings.clock import utc_now
 from recordings.model import State
 
 from .database import Database
-from .leases import DEATHS_TOLERATED, claimable, reopening
+from .leases import DEATHS_TOLERATED, claimable
 from .tables import copies, recordings
 
 _IDLE = [state.value for state in (State.FAILED, State.BLOCKED, State.WAITING, State.PENDING)]
@@ -77,14 +77,6 @@ class Schedule:
             if ids:
                 self.database.tell_others(connection)
             return ids
-
-    def reopen(self, copy_id: int, problem: str) -> bool:
-        """A stored copy was found missing or damaged: any worker may fetch it. False: it is not stored any more."""
-        values = {"state": State.PENDING.value, "attempts": 0, "due_at": self._clock()}
-        with self.database.write() as connection:
-            reopened = connection.execute(reopening(copy_id, problem).values(values)).rowcount > 0
-            self.database.tell_others(connection)
-            return reopened
 
     def requeue_blocked(self) -> None:
         """At a worker's start: copies that wait for a person's mend are due at once.

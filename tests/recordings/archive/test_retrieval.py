@@ -9,6 +9,7 @@ import pytest
 
 from backends.local.storage import LocalStorage
 from recordings.catalogue.tables import copies
+from recordings.errors import InvalidKey, StorageUnavailable
 from recordings.keys import KeyTemplate
 from recordings.model import State
 
@@ -148,6 +149,68 @@ def test_a_storage_that_is_not_configured_any_more_blocks_its_copies(desk, vonag
     assert "STORAGE_URL" in desk.find(event).copies[0].error
     desk.storages["file:///tapes"] = store
     assert desk.retry(event).state is State.STORED
+
+
+# --- Sidecars that cannot be written ----------------------------------------------------------------------------------
+
+
+class NoSidecars(LocalStorage):
+    """A folder that refuses sidecars, with `error`, while it is set."""
+
+    error = StorageUnavailable("no .json here")
+
+    def put(self, key, source, **options):
+        if key.endswith(".json") and self.error:
+            raise self.error
+        return super().put(key, source, **options)
+
+
+def test_a_sidecar_is_written_later_without_another_download(desk, vonage):
+    desk.storage = NoSidecars(desk.folder)
+    file = vonage.add_file()
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    (copy,) = desk.find(event).copies
+    assert (copy.state, copy.size, copy.sha256) == (State.WAITING, file.size, file.sha256)
+    assert copy.error == "The audio is stored, its sidecar is not. no .json here"
+    desk.clock.move(40 * 86400)  # Vonage has it no more, and that does not matter
+    assert desk.retry(event).state is State.WAITING
+    desk.storage.error = None
+    (copy,) = desk.retry(event).copies
+    assert (copy.state, copy.size, copy.sha256, copy.error) == (State.STORED, file.size, file.sha256, None)
+    assert copy.content_type == "audio/mpeg"
+    assert desk.files().keys() == {copy.key, f"{copy.key}.json"}
+    assert file.requests == 1
+
+
+def test_audio_that_went_before_its_sidecar_came_is_fetched_again(desk, vonage):
+    desk.storage = NoSidecars(desk.folder)
+    file = vonage.add_file()
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    desk.storage.delete(desk.find(event).copies[0].key)
+    desk.storage.error = None
+    assert desk.retry(event).state is State.STORED
+    assert file.requests == 2
+
+
+def test_a_sidecar_that_is_refused_for_good_can_be_retried_alone(desk, vonage):
+    desk.storage = NoSidecars(desk.folder)
+    desk.storage.error = InvalidKey("no dots")
+    file = vonage.add_file()
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    assert desk.find(event).state is State.FAILED
+    desk.storage.error = None
+    desk.run(desk.schedule.retry(event.recording_uuid))
+    assert (desk.find(event).state, file.requests) == (State.STORED, 1)
+
+
+def test_a_storage_that_exits_is_tried_again(desk, vonage):
+    desk.storage = NoSidecars(desk.folder)
+    desk.storage.error = SystemExit("config missing")
+    archived = desk.archive(vonage.add_file())
+    assert (archived.state, "SystemExit: config missing" in archived.copies[0].error) == (State.WAITING, True)
 
 
 # --- Sources that misbehave -------------------------------------------------------------------------------------------
