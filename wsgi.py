@@ -207,7 +207,7 @@ class Wiring:
     def hooks(self) -> LimitedHooks:
         """The plugins' hooks for threads that must not hang."""
         from recordings.archive.hooks import LimitedHooks
-        from webhooks.background import BackgroundWriter
+        from recordings.background import BackgroundWriter
 
         start = self.supervisor.start
         notices = BackgroundWriter("hooks", lambda call: call(), start, loss="a plugin is not told", limit=1000)
@@ -287,7 +287,7 @@ class Wiring:
 
     @cached_property
     def webhook_context(self) -> WebhookContext:
-        from webhooks.background import BackgroundWriter
+        from recordings.background import BackgroundWriter
         from webhooks.context import WebhookContext
         from webhooks.refused import RefusedDeliveries
 

@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from recordings.archive.hooks import LimitedHooks
+from recordings.background import BackgroundWriter
 from recordings.model import Call, State
 from recordings.timeouts import NoAnswer, TimeLimit
-from webhooks.background import BackgroundWriter
 
 
 class Plugins:
