@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from .stage import ROOT, folder
+from simulator.application import ROOT
+
+from .stage import Options, folder
 from .table import Row, compared
 
 MIB = 1024 * 1024
@@ -29,9 +31,9 @@ CHECKED = {
 }
 
 
-def run(*, quick: bool) -> tuple[list[Row], list[str]]:
+def run(options: Options) -> tuple[list[Row], list[str]]:
     """Each transfer in a fresh process, ours and theirs in turns; then eight at once."""
-    size, rounds = (QUICK, QUICK_ROUNDS) if quick else (SIZE, ROUNDS)
+    size, rounds = (QUICK, QUICK_ROUNDS) if options.quick else (SIZE, ROUNDS)
     rows: list[Row] = []
     with ExitStack() as stack:
         targets = {"local": str(stack.enter_context(folder()))}

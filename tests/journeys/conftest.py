@@ -32,19 +32,19 @@ class Archive:
         """The recording, once it shows this state."""
 
         def reached():
-            found = self.find(recording_uuid)
-            return found if found and found.state == state else None
+            recording = self.find(recording_uuid)
+            return recording if recording and recording.state == state else None
 
         return self._until(reached, f"{recording_uuid} is {state}: {self.find(recording_uuid)}")
 
     def wait_stored(self, recording_uuid, file):
         """The recording, once it is stored, read back and compared: one copy, one file, byte for byte."""
-        found = self.wait(recording_uuid, "stored")
-        (copy,) = found.copies
+        recording = self.wait(recording_uuid, "stored")
+        (copy,) = recording.copies
         assert (copy.size, copy.sha256, copy.error) == (file.size, file.sha256, None)
         assert (self.recordings / copy.key).read_bytes() == file.content
         assert self.files_of(recording_uuid) == {copy.key, f"{copy.key}.json"}
-        return found
+        return recording
 
     def files_of(self, recording_uuid):
         """Every file in the folder whose name holds the uuid, or that is no finished file."""

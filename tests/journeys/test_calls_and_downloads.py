@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from simulator import FLOWS
-from simulator.application import free_port
+from simulator.processes import free_port
 
 OWN_ANSWERS = '''
 """Callers to one number are recorded as this plugin likes."""
@@ -232,7 +232,7 @@ def test_what_is_blocked_is_shown_and_archived_once_a_person_says_so(gunicorn, a
     file = vonage.add_file(faults=[fault])
     recording_uuid = post(gunicorn, file)
     archive.wait(recording_uuid, "blocked")
-    said = gunicorn.command("recordings", "retry", recording_uuid)
+    said = gunicorn.flask("recordings", "retry", recording_uuid)
     assert (said.returncode, said.stderr) == (0, "")
     archive.wait_stored(recording_uuid, file)
     assert vonage.stranger_visits == []
@@ -245,15 +245,15 @@ def test_the_commands_tell_what_the_deployment_did(gunicorn, archive, vonage, po
     file = vonage.add_file()
     recording_uuid = post(gunicorn, file)
     archive.wait_stored(recording_uuid, file)
-    row = gunicorn.listed(recording_uuid)
+    (row,) = [row for row in gunicorn.list_recordings() if row["recording_uuid"] == recording_uuid]
     assert (row["state"], row["copies"][0]["sha256"], row["copies"][0]["size"]) == ("stored", file.sha256, file.size)
-    plugins = gunicorn.command("plugins")
+    plugins = gunicorn.flask("plugins")
     assert plugins.returncode == 0
     assert "own_answers" in plugins.stdout
 
 
 def test_flask_simulate_places_a_call_and_follows_it(gunicorn, simulator_port):
-    said = gunicorn.command("simulate", "call", "voicemail", "--port", str(simulator_port))
+    said = gunicorn.flask("simulate", "call", "voicemail", "--port", str(simulator_port))
     assert said.returncode == 0, said.stderr
     assert "answered 200" in said.stdout
     assert "event answered 204" in said.stdout

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import pytest
 
-from simulator.application import free_port
+from simulator.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 AZURITE = ROOT / "build/azurite/node_modules/azurite/dist/src/blob/main.js"
