@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simulator.application import Checkout
 
-from . import acknowledge, machine, memory, stores, throughput
+from . import acknowledge, idle, machine, memory, start, stores, throughput, wakeup
 from .stage import Options
 from .table import show
 
@@ -16,6 +16,9 @@ BENCHMARKS = {
     "memory": memory.run,
     "throughput": throughput.run,
     "acknowledge": acknowledge.run,
+    "wakeup": wakeup.run,
+    "idle": idle.run,
+    "start": start.run,
     "stores": stores.run,
 }
 
