@@ -37,8 +37,6 @@ setattr(providers, "_get_local_constants", lambda: NO_CONSTANTS)  # noqa: B010 -
 
 listen_again()  # before anything is started
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 class HandClock:
     """A clock that stands still until it is moved. Calling it gives the time, in UTC."""
@@ -152,14 +150,14 @@ def own_logging() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts whole deployments, or runs the contract over every store, is `slow`: `make quick` leaves it out.
 
-    Property tests have no time limit: pytest-timeout's alarm would raise inside an example, and Hypothesis would take
-    that for a failure of the example, replay it without the alarm and report "Inconsistent data generation!". An
-    alarm may come without any fault of the test, when the machine was paused.
+    Property tests have no time limit. The alarm of pytest-timeout raises inside an example; Hypothesis takes that for a
+    failure of this example, replays it without the alarm, and reports "Inconsistent data generation!". The alarm goes
+    by the clock on the wall, so a machine that was paused is enough for it.
     """
     for item in items:
         if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.timeout(0))
-        if {"chaos", "journeys", "contract"} & set(item.path.relative_to(ROOT).parts):
+        if {"chaos", "journeys", "contract"} & set(item.nodeid.split("/")):
             item.add_marker("slow")
 
 
