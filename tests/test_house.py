@@ -60,13 +60,7 @@ def test_every_room_imports_only_what_it_may():
 
 
 def test_settings_import_nothing_of_ours():
-    imported = {
-        name.split(".")[0]
-        for node in ast.walk(parsed(ROOT / "settings.py"))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
-    }
-    assert imported <= set(sys.stdlib_module_names)
+    assert imported_by(ROOT / "settings.py") <= set(sys.stdlib_module_names)
 
 
 def test_readme_tells_every_setting_and_no_other():
@@ -155,6 +149,31 @@ def test_crossings_are_absolute_and_neighbours_relative():
         and (node.level > 1 or (node.level == 0 and node.module == ".".join(path.parent.relative_to(ROOT).parts)))
     ]
     assert wrong == []
+
+
+def imported_by(path: Path) -> set[str]:
+    """The packages that a file imports, by the first part of their names."""
+    nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = [
+        [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] for node in nodes
+    ]
+    return {module.split(".")[0] for group in modules for module in group}
+
+
+def in_catalogue(path: Path) -> bool:
+    return path.is_relative_to(ROOT / "recordings/catalogue")
+
+
+def test_in_the_heart_only_the_catalogue_speaks_sql():
+    databases = {"sqlalchemy", "alembic", "sqlite3", "psycopg"}
+    heart = [path for path in tracked("recordings/**.py") if not in_catalogue(path)]
+    assert names([path for path in heart if imported_by(path) & databases]) == []
+
+
+def test_only_the_catalogue_writes_the_rows_of_copies():
+    writes = r"(?i)\b(insert|update|delete)\(\s*(tables\.)?copies\b|\bcopies\.(insert|update|delete)\(|"
+    writes += r"\b(insert into|update|delete from) copies\b"
+    assert names([p for p in our_code() if not in_catalogue(p) and re.search(writes, p.read_text())]) == []
 
 
 def test_no_exception_is_swallowed_without_a_word():
