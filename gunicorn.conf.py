@@ -3,13 +3,16 @@
 The embedded worker starts here, after the fork: never in a command, a test or the arbiter.
 """
 
+import logging
 import os
 import sys
 from typing import Any
 
 worker_class = "gthread"
-threads = 16  # events that come while others are being committed are read meanwhile, and are the next to be committed
-# Below Heroku's 30 s between SIGTERM and SIGKILL, and well above the 18 s that running copies get to finish.
+threads = 16  # while some threads wait for a commit, others read the next events, and these are committed together
+# Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and well above the 2 s that gunicorn waits for idle
+# connections and the `STOP_SECONDS` that the engine takes for the copies in work.
+# https://devcenter.heroku.com/articles/dynos#shutdown
 graceful_timeout = 25
 timeout = 60
 accesslog = None
@@ -35,18 +38,19 @@ def _complaint() -> int:
     except (SettingsError, TapekeeperError) as error:
         print(f"tapekeeper cannot start: {error}", file=sys.stderr, flush=True)
         return 3
-    except Exception:  # each worker will show it, with its traceback
+    except Exception:  # no fault of a setting: each worker shows it, with its traceback
         return 0
     return 0
 
 
 def post_worker_init(worker: Any) -> None:
-    """The app is loaded and this process is the one that will serve it."""
+    """The app is loaded, and this process serves it."""
     worker.wsgi.extensions["tapekeeper"].start_embedded_worker()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """The requests are done; the copies in work get their time."""
+    """The requests are answered: let the copies in work finish or give them back, and close everything."""
     app = getattr(worker, "wsgi", None)
     if app is not None:
-        app.extensions["tapekeeper"].stop()
+        app.extensions["tapekeeper"].close()
+        logging.getLogger("tapekeeper").info("Stopped; nothing that was acknowledged is lost.")

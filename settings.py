@@ -1,6 +1,6 @@
 """Every environment variable in one table: name, type, default, secret or not, help. Parsed once, then frozen.
 
-Only `wsgi.py` and the command line read this module, and only this module reads `os.environ`. A wrong value raises
+Only `wsgi.py` and `commands/` read this module, and only this module reads `os.environ`. A wrong value raises
 `SettingsError`: one line that names the variable, what was read (secrets masked) and what to write.
 """
 
@@ -63,6 +63,11 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         return int(value)
 
     return parse
+
+
+def _greeting(value: str) -> str:
+    """Vonage speaks 1,500 characters at most. https://developer.vonage.com/en/voice/voice-api/ncco-reference#talk"""
+    return value.strip()[:1500]
 
 
 def _choice(*words: str, fold: Callable[[str], str] = str.lower) -> Callable[[str], str]:
@@ -196,7 +201,7 @@ class Settings:
     forward_to: str = _setting(_number, "", "the number that `call` and `split` connect to")
     vonage_number: str = _setting(_number, "", "your Vonage number, the caller id of connected calls")
     recording_format: str = _setting(_choice("mp3", "wav", "ogg"), "mp3", "the audio format that calls are recorded in")
-    greeting: str = _setting(_text, "", "what the caller hears first; default: a sentence for each flow")
+    greeting: str = _setting(_greeting, "", "what the caller hears first; default: a sentence for each flow")
     conversation_name: str = _setting(_text, "tapekeeper", "the room that callers join when the URL names none")
     moderators: tuple[str, ...] = _setting(_numbers, (), "callers who moderate; commas between")
     hold_music_url: str = _setting(_media_url, "", "mp3 that attendees hear until the moderator joins")

@@ -1,53 +1,57 @@
-"""The fuse box: the only file that knows every room. It wires them together by the settings, and holds no logic.
+"""The fuse box: the only file that knows every room. It makes the parts by the settings, joins them, and closes them.
 
 `gunicorn "wsgi:create_app()"` serves; `flask` finds this file by itself and gets the same app, but with nothing checked
-or opened before a command needs it, so that a command works where another setting is still missing.
+or opened before a command needs it, so that a command works where another setting is still missing. For the same reason
+a room is imported where its part is made: a command waits only for what it uses.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import click
 from flask import Flask
 
-import console
+import commands
 import settings as environment
-import webhooks
-from console.logs import configure_logging
-from plugins.manager import Plugins, load_plugins
-from recordings.archive.credentials import ApplicationToken, load_private_key
-from recordings.archive.failures import RetryPolicy
-from recordings.archive.fetch import Fetcher
-from recordings.archive.heartbeat import Heartbeat
-from recordings.archive.hosts import HostRule
-from recordings.archive.limits import StorageLimits
-from recordings.archive.replicate import Replicator
-from recordings.archive.retrieval import Retrieval
-from recordings.care.repair import Repair
-from recordings.catalogue.database import Database
-from recordings.catalogue.inbox import Inbox, Replayed
-from recordings.catalogue.intake import Intake
-from recordings.catalogue.leases import Leases
-from recordings.catalogue.missing import MissingCalls
-from recordings.catalogue.schedule import Schedule
-from recordings.engine.engine import Engine
-from recordings.engine.periodic import PeriodicTask, PeriodicTasks
-from recordings.engine.supervisor import Supervisor
-from recordings.engine.wake import Bell
+from logs import configure_logging
 from recordings.errors import StorageConfigurationError
-from recordings.keys import KeyTemplate
-from recordings.storage import StorageBackend
 from settings import Settings, SettingsError
-from webhooks.door import Door
-from webhooks.flows import FlowSettings
-from webhooks.replay import Interpreter
-from webhooks.signature import Verifier
 
-BUILTINS = ("backends.local", "backends.gcs", "backends.azure")
+if TYPE_CHECKING:
+    from plugins.manager import Plugins
+    from recordings.archive.credentials import ApplicationToken
+    from recordings.archive.failures import RetryPolicy
+    from recordings.archive.fetch import Fetcher
+    from recordings.archive.heartbeat import Heartbeat
+    from recordings.archive.limits import StorageLimits
+    from recordings.archive.replicate import Replicator
+    from recordings.archive.retrieval import Retrieval
+    from recordings.archive.sidecar import SidecarWriter
+    from recordings.care.repair import Repair
+    from recordings.catalogue.database import Database
+    from recordings.catalogue.inbox import Inbox, Replayed
+    from recordings.catalogue.intake import Intake
+    from recordings.catalogue.leases import Leases
+    from recordings.catalogue.missing import MissingCalls
+    from recordings.catalogue.schedule import Schedule
+    from recordings.engine.engine import Engine
+    from recordings.engine.periodic import PeriodicTasks
+    from recordings.engine.supervisor import Supervisor
+    from recordings.engine.wake import Bell
+    from recordings.keys import KeyTemplate
+    from recordings.storage import StorageBackend
+    from webhooks.context import WebhookContext
+    from webhooks.flows import FlowSettings
+    from webhooks.signature import Verifier
+
+_THREADS_SECONDS = 2.0  # for threads that were told to stop, to leave the database alone before it is closed
+
+log = logging.getLogger(__name__)
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -55,68 +59,86 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     For a command, what is wrong waits in `Wiring.problems`: `flask doctor` lists it, any other one stops at it.
     """
+    context = click.get_current_context(silent=True)
+    serving = context is None or context.info_name == "run"
     chosen, problems = environment.survey(environ)
-    if problems and _serving():
+    if problems and serving:
         raise problems[0]
     wiring = Wiring(chosen, tuple(problems))
-    configure_logging(wiring.settings.log_level, wiring.settings.log_format)
+    configure_logging(chosen.log_level, chosen.log_format)
     app = Flask("tapekeeper", static_folder=None)
+    app.cli = commands.cli
     app.extensions["tapekeeper"] = wiring
-    console.register(app, wiring)
-    if _serving():
-        environment.require_serving(wiring.settings)
-        app.register_blueprint(webhooks.create_blueprint(wiring.door))
-        wiring.engine  # noqa: B018 - made now, so that a wrong key, storage or plugin stops the start
+    if context is None or context.parent is not None:  # `flask run`, `flask routes`; for our commands it is the root
+        wiring.register_console(app)
+    if serving:
+        environment.require_serving(chosen)
+        wiring.register_webhooks(app)
+    if serving and context is not None:
+        context.call_on_close(wiring.close)
     return app
-
-
-def _serving() -> bool:
-    """Not for a `flask` command, `flask run` excepted."""
-    context = click.get_current_context(silent=True)
-    return context is None or context.info_name == "run"
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """Every part, made once, at its first use, out of the settings."""
+    """Every part, made at its first use, out of the settings; `close` ends them all."""
 
     settings: Settings
     problems: tuple[SettingsError, ...] = ()
 
     @cached_property
     def database(self) -> Database:
+        from recordings.catalogue.database import Database
+
         return Database(self.settings.database_url)
 
     @cached_property
     def intake(self) -> Intake:
+        from recordings.catalogue.intake import Intake
+
         return Intake(self.database, self.settings.storage_url, announce=self.bell.ring)
 
     @cached_property
     def bell(self) -> Bell:
+        from recordings.engine.wake import Bell
+
         return Bell()
 
     @cached_property
     def supervisor(self) -> Supervisor:
+        from recordings.engine.supervisor import Supervisor
+
         return Supervisor()
 
     @cached_property
     def schedule(self) -> Schedule:
+        from recordings.catalogue.schedule import Schedule
+
         return Schedule(self.database)
 
     @cached_property
     def leases(self) -> Leases:
+        from recordings.catalogue.leases import Leases
+
         return Leases(self.database, lease=self.settings.lease_seconds)
 
     @cached_property
     def heartbeat(self) -> Heartbeat:
+        from recordings.archive.heartbeat import Heartbeat
+
         return Heartbeat(self.leases, self.supervisor.start)
 
     @cached_property
     def policy(self) -> RetryPolicy:
+        from recordings.archive.failures import RetryPolicy
+
         return RetryPolicy(first=self.settings.retry_first_seconds, most=self.settings.retry_max_seconds)
 
     @cached_property
     def plugins(self) -> Plugins:
+        from backends import BUILTINS
+        from plugins.manager import load_plugins
+
         return load_plugins(BUILTINS, plugins_dir=self.settings.plugins_dir, disabled=self.settings.plugins_disabled)
 
     @cached_property
@@ -125,7 +147,7 @@ class Wiring:
         return {url: self.storage(url) for url in self.settings.storage_url}
 
     def storage(self, url: str) -> StorageBackend:
-        """The backend for any storage URL."""
+        """A new backend for any storage URL. The caller closes it."""
         try:
             return self.plugins.backend(url, self.settings.backend_env)
         except StorageConfigurationError as error:
@@ -133,6 +155,8 @@ class Wiring:
 
     @cached_property
     def token(self) -> ApplicationToken:
+        from recordings.archive.credentials import ApplicationToken, load_private_key
+
         try:
             key = load_private_key(self.settings.vonage_private_key)
         except ValueError as error:
@@ -141,6 +165,9 @@ class Wiring:
 
     @cached_property
     def fetcher(self) -> Fetcher:
+        from recordings.archive.fetch import Fetcher
+        from recordings.archive.hosts import HostRule
+
         try:
             rule = HostRule.parse(self.settings.recording_hosts)
         except ValueError as error:
@@ -149,6 +176,8 @@ class Wiring:
 
     @cached_property
     def template(self) -> KeyTemplate:
+        from recordings.keys import KeyTemplate
+
         try:
             return KeyTemplate(self.settings.storage_key_template)
         except StorageConfigurationError as error:
@@ -156,6 +185,8 @@ class Wiring:
 
     @cached_property
     def retrieval(self) -> Retrieval:
+        from recordings.archive.retrieval import Retrieval
+
         return Retrieval(
             leases=self.leases,
             heartbeat=self.heartbeat,
@@ -165,16 +196,32 @@ class Wiring:
             hooks=self.plugins,
             policy=self.policy,
             replicator=self.replicator,
-            lanes=StorageLimits(self.settings.storage_url, self.settings.worker_threads),
-            version=environment.VERSION,
+            limits=self.limits,
+            sidecars=self.sidecars,
         )
 
     @cached_property
     def replicator(self) -> Replicator:
-        return Replicator(self.storages, self.storage, environment.VERSION)
+        from recordings.archive.replicate import Replicator
+
+        return Replicator(self.storages, self.storage, self.sidecars)
+
+    @cached_property
+    def limits(self) -> StorageLimits:
+        from recordings.archive.limits import StorageLimits
+
+        return StorageLimits(self.settings.storage_url, self.settings.worker_threads)
+
+    @cached_property
+    def sidecars(self) -> SidecarWriter:
+        from recordings.archive.sidecar import SidecarWriter
+
+        return SidecarWriter(environment.VERSION)
 
     @cached_property
     def engine(self) -> Engine:
+        from recordings.engine.engine import Engine
+
         return Engine(
             self.retrieval.archive,
             self.leases,
@@ -184,55 +231,82 @@ class Wiring:
             self.supervisor,
             self.bell,
             threads=self.settings.worker_threads,
+            full=self.limits.full,
         )
 
     @cached_property
     def missing(self) -> MissingCalls:
+        from recordings.catalogue.missing import MissingCalls
+
         return MissingCalls(
             self.database, grace=self.settings.missing_grace_seconds, tell=self.plugins.recording_missing
         )
 
     @cached_property
     def inbox(self) -> Inbox:
+        from recordings.catalogue.inbox import Inbox
+
         return Inbox(self.database, self.intake, retention_days=self.settings.delivery_retention_days)
 
     @cached_property
     def repair(self) -> Repair:
-        return Repair(self.retrieval, self.replicator)
+        from recordings.care.repair import Repair
+
+        return Repair(
+            storages=self.storages,
+            leases=self.leases,
+            schedule=self.schedule,
+            policy=self.policy,
+            replicator=self.replicator,
+            carry_out=self.retrieval.carry_out,
+        )
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
+        from recordings.engine.periodic import PeriodicTask, PeriodicTasks
+
         return PeriodicTasks(
             [
-                PeriodicTask("The back-off of copies that kill their worker", 5, self._back_off_dead),
+                PeriodicTask(
+                    "The back-off of copies that kill their worker",
+                    5,
+                    partial(self.schedule.back_off_dead, self.policy.backoff),
+                ),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
             ]
         )
 
-    def _back_off_dead(self) -> int:
-        return self.schedule.back_off_dead(self.policy.backoff)
-
     def replay(self, delivery_id: int) -> Replayed:
-        """Take a delivery that is kept in once more, judged by the settings of now."""
-        return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), self.application_id))
+        """Take a stored delivery in once more, judged by the settings of today."""
+        from webhooks.replay import Interpreter
 
-    @property
-    def application_id(self) -> str:
-        return self.settings.vonage_application_id
+        application_id = self.settings.vonage_application_id
+        return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), application_id))
 
     @cached_property
-    def door(self) -> Door:
-        return Door(
+    def webhook_context(self) -> WebhookContext:
+        from webhooks.background import BackgroundWriter
+        from webhooks.context import WebhookContext
+        from webhooks.refused import RefusedDeliveries
+
+        start = self.supervisor.start
+        note_call, keep_refused = self.intake.note_call, self.inbox.keep_refused
+        return WebhookContext(
             intake=self.intake,
             verifier=self._verifier(),
             flows=self._flows(),
             application_id=self.settings.vonage_application_id,
             answer_call=self.plugins.answer_call,
-            keep_refused=self.inbox.keep_refused,
+            call_notes=BackgroundWriter("call-notes", note_call, start, loss="a call was answered but is not noted"),
+            refused=RefusedDeliveries(
+                BackgroundWriter("refused", keep_refused, start, loss="a refused delivery is not kept", limit=20)
+            ),
         )
 
     def _verifier(self) -> Verifier:
+        from webhooks.signature import Verifier
+
         chosen = self.settings
         try:
             return Verifier(
@@ -242,6 +316,8 @@ class Wiring:
             raise SettingsError("VONAGE_SIGNATURE_SECRET", "***", str(error)) from None
 
     def _flows(self) -> FlowSettings:
+        from webhooks.flows import FlowSettings
+
         return FlowSettings(
             public_url=self.settings.public_url,
             default_flow=self.settings.call_flow,
@@ -254,25 +330,65 @@ class Wiring:
             hold_music_url=self.settings.hold_music_url,
         )
 
-    def release(self) -> None:
-        """Close what a command opened; whatever is used again opens anew."""
-        if "database" in self.__dict__:
-            self.database.close()
+    # --- The doors that serve -----------------------------------------------------------------------------------------
 
-    # --- Life of a web process; called by gunicorn.conf.py ------------------------------------------------------------
+    def register_console(self, app: Flask) -> None:
+        """Add the routes for browsers, programs and monitors."""
+        import console
+
+        chosen = self.settings
+        console.register(
+            app,
+            self,
+            version=environment.VERSION,
+            api_tokens=chosen.api_tokens,
+            metrics_public=chosen.metrics_public,
+        )
+
+    def register_webhooks(self, app: Flask) -> None:
+        """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
+        import webhooks
+
+        app.register_blueprint(webhooks.create_blueprint(self.webhook_context))
+        self.engine  # noqa: B018 - not the door's, but an embedded worker's
 
     def start_embedded_worker(self) -> None:
         """Archive in this process too, if no other web process of this machine does."""
         if self.settings.embedded_worker:
             self.engine.start_embedded(self.database.worker_lock)
 
-    def stop(self) -> None:
-        """Finish or give back what runs, write down the last calls, close what is open."""
-        # gunicorn has waited 2 s for idle connections by now, and kills 25 s after the SIGTERM.
-        self.engine.stop()
-        self.door.notes.close()
-        self.door.refused.close()
-        for storage in self.storages.values():
-            storage.close()
-        self.database.close()
-        logging.getLogger(__name__).info("Stopped; nothing that was acknowledged is lost.")
+    # --- The end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let the copies in work finish or give them back; write what waits; close what is open.
+
+        Every way out of a process comes through here. A part that fails to close is logged, and the rest is closed all
+        the same. May be repeated: a closed part is forgotten, and made anew if it is used once more.
+        """
+        for name, close in list(self._closings()):
+            try:
+                close()
+            except Exception:
+                log.exception("%s could not be closed; everything else is closed all the same.", name)
+        for name in self.__dict__.keys() - {"settings", "problems"}:
+            del self.__dict__[name]
+
+    def _closings(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        """What is open, in the order in which it can be closed: workers first, the database last."""
+        made = self.__dict__
+        if "engine" in made:
+            yield "The engine", self.engine.stop
+        if "heartbeat" in made:
+            yield "The heartbeat", self.heartbeat.release_all
+        if "webhook_context" in made:
+            yield "The webhooks' writers", self.webhook_context.close
+        if "supervisor" in made:
+            yield "The supervisor", partial(self.supervisor.stop, _THREADS_SECONDS)
+        for url, backend in made.get("storages", {}).items():
+            yield url, backend.close
+        if "replicator" in made:
+            yield "A former storage", self.replicator.close
+        if "fetcher" in made:
+            yield "The connections to Vonage", self.fetcher.close
+        if "database" in made:
+            yield "The database", self.database.close

@@ -59,15 +59,15 @@ def ours(store: str, target: str) -> Put:
     """The backend's `put`, as the pipeline calls it."""
     backend: Any
     if store == "local":
-        from backends.local import LocalStorage
+        from backends.local.storage import LocalStorage
 
         backend = LocalStorage.from_url(f"file://{target}", {})
     elif store == "gcs":
-        from backends.gcs import GoogleCloudStorage
+        from backends.gcs.storage import GoogleCloudStorage
 
         backend = GoogleCloudStorage.from_url("gs://bench", {"STORAGE_EMULATOR_HOST": target})
     else:
-        from backends.azure import AzureBlobStorage
+        from backends.azure.storage import AzureBlobStorage
 
         backend = AzureBlobStorage.from_url("az://bench", {"AZURE_STORAGE_CONNECTION_STRING": _azure(target)})
     return lambda key, audio: backend.put(key, audio, content_type="audio/mpeg", metadata={"recording_uuid": key})

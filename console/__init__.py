@@ -1,48 +1,26 @@
-"""People's door: health and metrics for monitors, commands for operators.
+"""The door for browsers, programs and monitors: today health and metrics.
 
-A door translates: it asks the heart and shows what it says. It decides nothing about a recording's life.
+A door translates: it asks the heart and shows the answer. It decides nothing about a recording's life, and it reads no
+settings: what it needs of them it is given.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from flask import Flask
 
-from . import (
-    commands,
-    copy_command,
-    deliveries_commands,
-    doctor,
-    health,
-    media_commands,
-    metrics,
-    missing_commands,
-    recordings_commands,
-    simulate,
-    storage_commands,
-    verify_commands,
-)
-from .services import Services
+from . import health, metrics
 
 
-def register(app: Flask, services: Services) -> None:
-    """Add this room's routes and commands to the app."""
-    app.register_blueprint(health.create_blueprint(services))
-    app.register_blueprint(metrics.create_blueprint(services))
-    for command in (
-        commands.migrate,
-        commands.worker,
-        commands.plugins,
-        recordings_commands.recordings,
-        deliveries_commands.deliveries,
-        simulate.simulate,
-        storage_commands.contract,
-        doctor.doctor,
-    ):
-        app.cli.add_command(command)
-    for command in (
-        copy_command.copy,
-        missing_commands.missing,
-        media_commands.sweep_source,
-        verify_commands.verify,
-    ):
-        recordings_commands.recordings.add_command(command)
+class Parts(health.Parts, metrics.Parts, Protocol):
+    """What this room uses, each part made at its first use."""
+
+
+def register(app: Flask, parts: Parts, *, version: str, api_tokens: Sequence[str], metrics_public: bool) -> None:
+    """Add this room's routes to the app. One of `api_tokens` opens `/metrics`; so does `metrics_public`, to all."""
+    app.register_blueprint(health.create_blueprint(parts))
+    app.register_blueprint(
+        metrics.create_blueprint(parts, version=version, api_tokens=api_tokens, metrics_public=metrics_public)
+    )

@@ -1,15 +1,16 @@
-"""`/metrics`: the catalogue in numbers, as Prometheus reads it. Asked of the database at each scrape, kept nowhere.
+"""`/metrics`: the catalogue in numbers, as Prometheus reads it. Each scrape asks the database; nothing is kept.
 
-So every process of a deployment tells the same, and one of them is enough to scrape. Alert on
-`tapekeeper_oldest_overdue_seconds`: it grows when nobody archives, or not quickly enough.
+So every process of a deployment answers the same, and it is enough to scrape one. Alert on
+`tapekeeper_oldest_overdue_seconds`: it grows when no worker archives, or when the workers are too slow.
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Protocol
 
 from flask import Blueprint, Response, abort, request
 from prometheus_client import CollectorRegistry
@@ -18,27 +19,41 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from recordings.catalogue import stats
+from recordings.catalogue.database import Database
+from recordings.catalogue.missing import MissingCalls
+from recordings.catalogue.schedule import Schedule
+from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable
 from recordings.model import State
-from settings import VERSION
+from recordings.storage import StorageBackend
 
-from .services import Services
-
-_KEPT = timedelta(days=30)  # how long Vonage keeps a recording: what is missing for longer nobody can help any more
+_VONAGE_KEEPS = timedelta(days=30)  # a recording that is missing for longer cannot be fetched any more
 _STATES = [state for state in State if state is not State.EMPTY]  # a recording without audio has no copies
 
 
-def create_blueprint(services: Services) -> Blueprint:
-    """The one route: closed (404) without `API_TOKENS`, unless `METRICS_PUBLIC` opens it to all."""
+class Parts(Protocol):
+    """What is counted. Only the URLs of the storages are used."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def storages(self) -> Mapping[str, StorageBackend]: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def missing(self) -> MissingCalls: ...
+
+
+def create_blueprint(parts: Parts, *, version: str, api_tokens: Sequence[str], metrics_public: bool) -> Blueprint:
+    """The one route: closed (404) without `api_tokens`, unless `metrics_public` opens it to all."""
     blueprint = Blueprint("metrics", __name__)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Catalogue(services))
+    registry.register(_Catalogue(parts, version))
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
-        settings = services.settings
-        if not settings.metrics_public and not _holds(request.headers.get("Authorization", ""), settings.api_tokens):
-            return _refusal(settings.api_tokens)
+        if not metrics_public and not _holds(request.headers.get("Authorization", ""), api_tokens):
+            return _refusal(api_tokens)
         encode, content_type = _encoder(request.headers.get("Accept", ""))
         try:
             return Response(encode(registry), content_type=content_type)
@@ -49,16 +64,16 @@ def create_blueprint(services: Services) -> Blueprint:
 
 
 class _Catalogue(Collector):
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, parts: Parts, version: str) -> None:
+        self._parts = parts
+        self._version = version
 
     def collect(self) -> Iterator[Metric]:
-        services = self._services
-        found = stats.count(services.database)
-        overdue, oldest = services.schedule.overdue()
-        missing = services.missing.count(since=datetime.now(UTC) - _KEPT)
-        yield self._copies(found)
-        yield GaugeMetricFamily("tapekeeper_recordings", "Recordings that were announced.", found.recordings)
+        counts = stats.count(self._parts.database)
+        overdue, oldest = self._parts.schedule.overdue()
+        missing = self._parts.missing.count(since=utc_now() - _VONAGE_KEEPS)
+        yield self._copies(counts)
+        yield GaugeMetricFamily("tapekeeper_recordings", "Recordings that were announced.", counts.recordings)
         yield GaugeMetricFamily("tapekeeper_copies_overdue", "Copies that a worker could take now.", overdue)
         yield GaugeMetricFamily(
             "tapekeeper_oldest_overdue_seconds", "For how long the oldest of them has been waiting.", oldest
@@ -69,19 +84,19 @@ class _Catalogue(Collector):
         yield GaugeMetricFamily(
             "tapekeeper_last_refused_timestamp_seconds",
             "When an event was last turned away for its signature, in unix time; 0: never, as far as is kept.",
-            found.refused_at.timestamp() if found.refused_at else 0,
+            max((moment.timestamp() for moment in counts.refused_at.values()), default=0),
         )
         version = GaugeMetricFamily("tapekeeper_info", "Always 1; the version is its label.", labels=["version"])
-        version.add_metric([VERSION], 1)
+        version.add_metric([self._version], 1)
         yield version
 
-    def _copies(self, found: stats.CatalogueStats) -> Metric:
-        """A line for every state of every storage, also where it is 0: an alert needs a line to look at."""
+    def _copies(self, counts: stats.CatalogueStats) -> Metric:
+        """A line for every state of every storage, also when its number is 0: an alert needs a line to look at."""
         family = GaugeMetricFamily("tapekeeper_copies", "Copies by storage and state.", labels=["storage", "state"])
-        named = dict.fromkeys([*self._services.settings.storage_url, *sorted({storage for storage, _ in found.copies})])
-        for storage in named:
+        former = sorted({storage for storage, _ in counts.copies} - set(self._parts.storages))
+        for storage in (*self._parts.storages, *former):
             for state in _STATES:
-                family.add_metric([storage, state.value], found.copies.get((storage, state), 0))
+                family.add_metric([storage, state.value], counts.copies.get((storage, state), 0))
         return family
 
 
@@ -93,7 +108,7 @@ def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
 
 
 def _holds(header: str, tokens: Sequence[str]) -> bool:
-    """Whether the header brings one of these. All are compared, so that the time taken tells nothing."""
+    """Whether the header holds one of the tokens. All are compared, so that the time spent reveals nothing."""
     scheme, _, given = header.strip().partition(" ")
     same = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens]
     return scheme.lower() == "bearer" and any(same)

@@ -1,4 +1,4 @@
-"""How strangers join: the hooks, the loader, and the contract that every storage backend must keep.
+"""How plugins join: the hooks, the loader, and the contract that every storage backend must keep.
 
-Nothing here knows a particular store; the built-in ones come through the same hooks as anybody's.
+Nothing here knows a particular store: the built-in backends register through the same hook as any other plugin.
 """

@@ -1,7 +1,7 @@
-"""What every storage backend must keep, as code that runs against any of them: emulator, folder or live bucket.
+"""Runs the checks of `plugins.checks` against any storage backend: a folder, an emulator or a live bucket.
 
-The promises are in `plugins.promises`; here they are run. Plain Python, no test framework: the tests, `flask contract
-URL` and the authors of backends use the same. Everything happens below a throw-away prefix, and is deleted after.
+This is plain Python without a test framework, so that the tests, `flask contract URL` and the authors of backends run
+the same checks. A run stores objects only below a prefix of its own, and deletes them afterwards.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 
 from recordings.storage import StorageBackend
 
+from .checks import CHECKS, Check
 from .fakes import FakeSource
-from .promises import CHECKS, Broken, Check, NotTried
-from .trial import LARGE_BYTES, Trial, child_put
+from .sandbox import LARGE_BYTES, NotTried, PromiseBroken, Sandbox, child_put
 
 __all__ = ["CHECKS", "Check", "CheckResult", "FakeSource", "Target", "run_check", "run_contract"]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One promise's verdict. `passed` is also True when it was not tried (`tried` False); `detail` then says why."""
+    """What one check found. A check that was not tried has `tried` False and `passed` True; `detail` says why."""
 
     name: str
     promise: str
@@ -36,11 +36,11 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A backend and how to try it.
+    """A backend, and what the checks need to try it.
 
-    `spawn_url` and `spawn_env` open the same store anew, for the promises about a killed process and about closing;
-    without them these are not tried. `large_bytes` is the size of the object that memory is measured with: under
-    32 MiB that is not tried either. `skip` maps a promise's name to the reason for leaving it out.
+    `spawn_url` and `spawn_env` open the same store again, for the checks that kill a process or close a backend; these
+    checks are not tried without them. `large_bytes` is the size of the object with which memory is measured; below
+    32 MiB memory is not measured. `skip` maps the name of a check to the reason why it is left out.
     """
 
     backend: StorageBackend
@@ -50,30 +50,30 @@ class Target:
     skip: Mapping[str, str] = field(default_factory=dict)
 
     def try_out(self, check: Check, prefix: str = "contract") -> CheckResult:
-        """Run one promise below `prefix`; see `run_check`."""
+        """Run one check below `prefix`; see `run_check`."""
         return run_check(check, self, prefix=prefix)
 
 
 def run_check(check: Check, target: Target, *, prefix: str = "contract") -> CheckResult:
-    """Run one promise in its own corner of `prefix`, clear up, and say what came of it. Never raises."""
+    """Run one check below a prefix of its own inside `prefix`, and delete what it stored. Never raises."""
     if check.name in target.skip:
         return CheckResult(check.name, check.promise, True, f"not tried: {target.skip[check.name]}", 0.0, tried=False)
-    corner = f"{prefix}/{check.name}-{secrets.token_hex(4)}"
-    trial = Trial(target.backend, corner, target.spawn_url, target.spawn_env, target.large_bytes)
+    check_prefix = f"{prefix}/{check.name}-{secrets.token_hex(4)}"
+    sandbox = Sandbox(target.backend, check_prefix, target.spawn_url, target.spawn_env, target.large_bytes)
     started = time.monotonic()
     detail, passed, tried = "kept", True, True
     try:
-        check.run(trial)
+        check.run(sandbox)
     except NotTried as reason:
         detail, tried = f"not tried: {reason}", False
-    except Broken as broken:
-        detail, passed = str(broken), False
-    except Exception as error:  # whatever a stranger's backend raises is a verdict on it, not on us
-        detail, passed = f"raised {_where(error)}", False
+    except PromiseBroken as error:
+        detail, passed = str(error), False
+    except Exception as error:  # whatever a backend raises is a result of its check
+        detail, passed = f"raised {_error_and_place(error)}", False
     finally:
-        litter = trial.clear_up()
-    if litter and passed:
-        detail, passed = f"what it stored could not be deleted: {litter}", False
+        leftovers = sandbox.clean_up()
+    if leftovers and passed:
+        detail, passed = f"what it stored could not be deleted: {leftovers}", False
     return CheckResult(check.name, check.promise, passed, detail, time.monotonic() - started, tried)
 
 
@@ -87,7 +87,7 @@ def run_contract(
     spawn_env: Mapping[str, str] | None = None,
     skip: Mapping[str, str] | None = None,
 ) -> list[CheckResult]:
-    """Run every promise below `<prefix>/`, in order; `on_result` hears each verdict as it falls."""
+    """Run every check below `<prefix>/`, in order. `on_result` is called with each result as soon as it is known."""
     target = Target(backend, spawn_url, spawn_env or {}, large_bytes, skip or {})
     results = []
     for check in CHECKS:
@@ -97,10 +97,10 @@ def run_contract(
     return results
 
 
-def _where(error: Exception) -> str:
-    last = traceback.format_exception_only(error)[-1].strip()
+def _error_and_place(error: Exception) -> str:
+    line = traceback.format_exception_only(error)[-1].strip()
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last} ({frame.filename}, line {frame.lineno})"
+    return f"{line} ({frame.filename}, line {frame.lineno})"
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--child-put"]:

@@ -1,6 +1,6 @@
-"""A source to try a backend with: bytes that can be made anywhere and told apart, faults and gates.
+"""A source of audio to try a backend with: its bytes are known in advance, and it can fail or wait on purpose.
 
-For `plugins.contract` and for the authors of backends. Plain Python: nothing here knows a store or a test framework.
+For `plugins.checks` and for the authors of backends. Plain Python: nothing here knows a store or a test framework.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
-# A prime number of bytes, so that no power of two, and no chunk size of any store, maps the pattern onto itself.
+# The pattern repeats after a prime number of bytes: no two chunks whose size is a power of two look alike by chance.
 PERIOD = 65_521
 
 
 def body(seed: int, start: int, end: int) -> bytes:
-    """Bytes `start` to `end` of the audio number `seed`: the same at every call, unlike those of any other seed."""
+    """Bytes `start` to `end` of the audio number `seed`: the same at every call, and different for every seed."""
     pattern = _pattern(seed)
     offset = start % PERIOD
     copies = (offset + end - start) // len(pattern) + 1
@@ -24,7 +24,7 @@ def body(seed: int, start: int, end: int) -> bytes:
 
 
 def sha256_of(seed: int, size: int) -> str:
-    """Lower-case hex of `body(seed, 0, size)`, made piece by piece."""
+    """The sha256 of `body(seed, 0, size)` in lower-case hex."""
     digest = hashlib.sha256()
     for piece in pieces(seed, size):
         digest.update(piece)
@@ -40,15 +40,16 @@ def pieces(seed: int, size: int, length: int = 1024 * 1024) -> Iterator[bytes]:
 @lru_cache(maxsize=4)
 def _pattern(seed: int) -> bytes:
     block = hashlib.shake_256(str(seed).encode()).digest(PERIOD)
-    return block * 17  # a little over 1 MiB: a usual read is one slice
+    return block * 17  # a little more than 1 MiB, so that most reads are one slice
 
 
 class FakeSource:
     """An `AudioSource` of `size` bytes of audio number `seed`.
 
-    `promised` is the Content-Length that the stream claims (None: none, as with a chunked reply). `error` is raised by
-    the read that would pass `fails_at` bytes, or by `open()` when `fails_at` is None. `on_read(position)` is called
-    before each read, in the backend's own thread. What the backend did is in `opens`, `reads`, `ended` and `closed`.
+    With `promised` the stream knows its size in advance; without it the size is None, as in a chunked response. `error`
+    is raised by the read that would pass `fails_at` bytes, or by `open()` when `fails_at` is None. `on_read(position)`
+    is called before each read, in the thread of the backend. `opens`, `reads`, `ended` and `closed` record what the
+    backend did.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class FakeSource:
 
 
 class FakeStream:
-    """The open `FakeSource`; reads exactly what was asked for until the end."""
+    """The open `FakeSource`; each read gives exactly as many bytes as it asks for, until the end."""
 
     content_type = "audio/mpeg"
 

@@ -10,7 +10,7 @@ A plugin needs no import of ours. It makes its own marker and names its function
     def register_storage_backends():
         return {"memory": MemoryStorage}
 
-What a hook is given (`recording`, `copy`, `call`) is read-only; the names are those of `recordings.model`.
+The arguments `recording`, `copy` and `call` are read-only; their fields are described in `recordings.model`.
 """
 
 from __future__ import annotations
@@ -33,40 +33,41 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def register_storage_backends() -> Mapping[str, str | type[StorageBackend]]:  # type: ignore[empty-body]
     """Storage backends by URL scheme: a class, or `"module:Class"`, which is imported only when it is selected.
 
-    All plugins are asked. A scheme that two plugins give stops the start and names both.
+    Every plugin is called. Two plugins that give the same scheme stop the start, with an error that names both.
     """
 
 
 @hookspec(firstresult=True)
 def object_key(recording: Recording) -> str | None:
-    """The key under which this recording's audio is stored, or None for the next plugin or `STORAGE_KEY_TEMPLATE`.
+    """The key of this recording's audio, or None for the next plugin; the last one is `STORAGE_KEY_TEMPLATE`.
 
-    It must be the same at every call and hold the recording_uuid. An illegal key is reported and the template used.
+    The key must be the same at every call and contain the recording_uuid. An illegal key is reported, and the template
+    is used instead.
     """
 
 
 @hookspec
 def recording_stored(recording: Recording, copy: Copy) -> None:
-    """A copy was stored and verified. May be called again for the same copy after a crash. Errors are logged only."""
+    """A copy was stored and verified. May be called again for the same copy after a crash. Errors are only logged."""
 
 
 @hookspec
 def recording_failed(recording: Recording, copy: Copy, error: BaseException, will_retry: bool) -> None:
-    """An attempt at a copy failed; `will_retry` says whether another follows by itself. Errors are logged only."""
+    """An attempt to store a copy failed; `will_retry`: another attempt follows by itself. Errors are only logged."""
 
 
 @hookspec
 def recording_missing(call: Call) -> None:
-    """A call that was answered and told to record has ended, and no recording was announced in time. Told once.
+    """A call whose NCCO asked to record has ended, and no recording of it was announced in time. Called once a call.
 
-    `call["answered_at"]`, `call["completed_at"]` and the other words of `flask recordings missing --json` are in it.
-    The recording may still come late. Errors are logged only.
+    `call` has the fields of `flask recordings missing --json`: `call["answered_at"]`, `call["completed_at"]`, …
+    The recording may still come late. Errors are only logged.
     """
 
 
 @hookspec(firstresult=True)
 def answer_call(call: Call) -> list[dict[str, Any]] | None:
-    """Another NCCO for this call, or None for the configured flow, which also answers when this raises.
+    """An NCCO for this call, or None: then the configured flow answers, as it does when this raises.
 
-    Runs while the caller waits: after 3 seconds the configured flow answers, since Vonage gives up after 5.
+    The caller waits meanwhile. After 3 seconds the configured flow answers, because Vonage gives up after 5.
     """

@@ -1,7 +1,7 @@
-"""Finds plugins and brings in each by itself: built-in modules, entry points, the drop-in folder.
+"""Finds plugins and imports each of them: built-in packages, entry points, files in the drop-in folder.
 
-Whatever is wrong with one of them stays with it: it becomes a `Candidate` with a `problem`, and the others go on.
-What the plugins then do is `plugins.manager`'s.
+A faulty plugin does no harm to the others: it becomes a `Candidate` with a `problem`. How the hooks of plugins are
+called is in `plugins.manager`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -23,13 +24,13 @@ import pluggy
 from . import hookspecs
 from .hookspecs import PROJECT
 
-MODULE_PREFIX = "tapekeeper_dropin_"  # in sys.modules: a drop-in must not take the name of a real module
+MODULE_PREFIX = "tapekeeper_dropin_"  # in sys.modules, so that a drop-in never replaces a real module
 SPECS = [name for name, value in vars(hookspecs).items() if hasattr(value, f"{PROJECT}_spec")]
 
 
 @dataclass(slots=True)
 class Candidate:
-    """A plugin that was found: where, how to bring it in, and what came of it.
+    """A plugin that was found: where it is, how to import it, and what came of the import.
 
     `origin` is `built-in`, `package` or `drop-in`; `home` the module, the distribution or the file.
     """
@@ -48,31 +49,31 @@ class Candidate:
 
 
 def find(builtins: Sequence[str], entry_points: Iterable[EntryPoint] | None, folder: Path | None) -> list[Candidate]:
-    """Every plugin there is, built-in ones first, none of them imported. The first of two of one name keeps it."""
-    found = [*_builtins(builtins), *_packages(entry_points), *_dropins(folder)]
-    first: dict[str, Candidate] = {}
-    for candidate in found:
-        holder = first.setdefault(candidate.name, candidate)
-        if holder is not candidate:
-            candidate.problem = f"the name is taken by {holder}: rename one of the two"
-    return found
+    """All plugins, the built-in ones first, not yet imported. When two have one name, the second gets a problem."""
+    candidates = [*_builtins(builtins), *_packages(entry_points), *_dropins(folder)]
+    by_name: dict[str, Candidate] = {}
+    for candidate in candidates:
+        first = by_name.setdefault(candidate.name, candidate)
+        if first is not candidate:
+            candidate.problem = f"the name is taken by {first}: rename one of the two"
+    return candidates
 
 
-def bring_in(candidate: Candidate) -> None:
-    """Import it and judge its hooks; sets `plugin` and `hooks`, or `problem`."""
+def import_plugin(candidate: Candidate) -> None:
+    """Import the plugin and check its hooks; sets `plugin` and `hooks`, or `problem`."""
     try:
         candidate.plugin = candidate.load()
         candidate.hooks = _hooks_of(candidate.plugin)
     except (Exception, SystemExit) as error:
         candidate.problem = last_line(error)
     else:
-        candidate.problem = None if candidate.hooks else _nothing_in(candidate.plugin)
+        candidate.problem = None if candidate.hooks else _why_no_hook(candidate.plugin)
     if candidate.problem:
         candidate.plugin = None
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of an error's traceback, and the place that it came from."""
+    """The last line of an error's traceback, with the file and line that raised it."""
     if isinstance(error, pluggy.PluginValidationError):
         return " ".join(str(error).split())
     line = traceback.format_exception_only(error)[-1].strip()
@@ -82,7 +83,7 @@ def last_line(error: BaseException) -> str:
 
 def _builtins(modules: Sequence[str]) -> Iterator[Candidate]:
     for module in modules:
-        yield Candidate(module.rpartition(".")[2], "built-in", module, lambda module=module: _import(module))  # type: ignore[misc]
+        yield Candidate(module.rpartition(".")[2], "built-in", module, partial(importlib.import_module, module))
 
 
 def _packages(entry_points: Iterable[EntryPoint] | None) -> Iterator[Candidate]:
@@ -102,11 +103,7 @@ def _dropins(folder: Path | None) -> Iterator[Candidate]:
         return
     for file in sorted(folder.glob("*.py")):
         if not file.name.startswith("_"):
-            yield Candidate(file.stem, "drop-in", str(file), lambda file=file: _load_file(file))  # type: ignore[misc]
-
-
-def _import(module: str) -> object:
-    return importlib.import_module(module)
+            yield Candidate(file.stem, "drop-in", str(file), partial(_load_file, file))
 
 
 def _load_file(file: Path) -> object:
@@ -115,7 +112,7 @@ def _load_file(file: Path) -> object:
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is not Python")
     module = importlib.util.module_from_spec(spec)
-    # dataclasses with `from __future__ import annotations` look their own module up while they are being made.
+    # A dataclass under `from __future__ import annotations` looks up its own module while the class is made.
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -126,14 +123,14 @@ def _load_file(file: Path) -> object:
 
 
 def _hooks_of(plugin: object) -> tuple[str, ...]:
-    """The hooks that it implements; raises when one is misspelt, has wrong arguments, or is a wrapper.
+    """The hooks that the plugin implements. Raises when one is misspelt, has wrong arguments, or is a wrapper.
 
-    A manager of its own, because pluggy keeps half of a plugin whose second hook is wrong.
+    The check uses a manager of its own, because pluggy leaves a plugin half registered when its second hook is wrong.
     """
-    trial = pluggy.PluginManager(PROJECT)
-    trial.add_hookspecs(hookspecs)
-    trial.register(plugin)
-    callers = trial.get_hookcallers(plugin) or []
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin)
+    callers = manager.get_hookcallers(plugin) or []
     for caller in callers:
         for hookimpl in caller.get_hookimpls():
             if not caller.has_spec() and not hookimpl.optionalhook:
@@ -144,18 +141,18 @@ def _hooks_of(plugin: object) -> tuple[str, ...]:
 
 
 def _misspelt(name: str) -> str:
-    near = difflib.get_close_matches(name, SPECS, 1)
-    meant = f"did you mean {near[0]}?" if near else f"the hooks are {', '.join(SPECS)}"
-    return f"there is no hook {name}: {meant}"
+    similar = difflib.get_close_matches(name, SPECS, 1)
+    advice = f"did you mean {similar[0]}?" if similar else f"the hooks are {', '.join(SPECS)}"
+    return f"there is no hook {name}: {advice}"
 
 
-def _nothing_in(plugin: object) -> str:
-    """Why a plugin without hooks has none: pluggy is silent about a marker of another project."""
+def _why_no_hook(plugin: object) -> str:
+    """Why a plugin has no hook. Pluggy says nothing about functions that are marked for another project."""
     marks = (
         mark for _, value in inspect.getmembers(plugin, inspect.isroutine) for mark in getattr(value, "__dict__", ())
     )
     for mark in marks:
         if mark.endswith("_impl"):
-            other = mark.removesuffix("_impl")
-            return f'its marker is HookimplMarker("{other}"): write HookimplMarker("{PROJECT}")'
+            project = mark.removesuffix("_impl")
+            return f'its marker is HookimplMarker("{project}"): write HookimplMarker("{PROJECT}")'
     return f'it implements no hook: mark its functions with pluggy.HookimplMarker("{PROJECT}")'

@@ -1,7 +1,8 @@
-"""Which plugins there are, who provides which storage scheme, and how each hook is called.
+"""Which plugins are loaded, which plugin provides which storage scheme, and how each hook is called.
 
-A plugin's fault is reported and stays its own. It stops something only where that plugin was asked for: its storage
-scheme is wanted, or two plugins want one scheme. There is no global manager: `load_plugins` makes one.
+A faulty plugin is reported and left out. It stops the start only when `STORAGE_URL` needs its scheme, or when two
+plugins provide one scheme. There is no global manager: `load_plugins` makes one. How a plugin is found and imported is
+in `plugins.loading`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -23,7 +24,7 @@ from recordings.storage import StorageBackend
 
 from . import hookspecs
 from .hookspecs import PROJECT
-from .loading import Candidate, bring_in, find, last_line
+from .loading import Candidate, find, import_plugin, last_line
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ Target = str | type[StorageBackend]
 
 
 class PluginError(StorageConfigurationError):
-    """Plugins that cannot be used as configured; the message names them and the mend."""
+    """A plugin cannot be used as configured; the message names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,14 @@ def load_plugins(
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     candidates = find(builtins, entry_points, plugins_dir)
-    offers: dict[str, dict[str, Target]] = {}
+    targets: dict[str, dict[str, Target]] = {}
     for candidate in candidates:
         if candidate.name in disabled or candidate.problem:
             continue
-        bring_in(candidate)
+        import_plugin(candidate)
         if candidate.plugin is not None:
-            offers[candidate.name] = _register(manager, candidate)
-    plugins = Plugins(manager, candidates, offers, disabled)
+            targets[candidate.name] = _register(manager, candidate)
+    plugins = Plugins(manager, candidates, targets, disabled)
     for info in plugins.report():
         if info.problem:
             log.warning("Plugin %r (%s %s): %s", info.name, info.origin, info.file_or_distribution, info.problem)
@@ -84,10 +85,10 @@ def load_plugins(
 
 
 def _register(manager: pluggy.PluginManager, candidate: Candidate) -> dict[str, Target]:
-    """Let it in; the storage schemes that it offers. A wrong offer keeps it out altogether."""
+    """Register the plugin; the storage schemes that it provides. A wrong scheme keeps the whole plugin out."""
     try:
         manager.register(candidate.plugin, name=candidate.name)
-        return _offers(manager, candidate.name)
+        return _targets_by_scheme(manager, candidate.name)
     except (Exception, SystemExit) as error:
         if manager.has_plugin(candidate.name):
             manager.unregister(name=candidate.name)
@@ -95,8 +96,8 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate) -> dict[str, 
         return {}
 
 
-def _offers(manager: pluggy.PluginManager, name: str) -> dict[str, Target]:
-    offers: dict[str, Target] = {}
+def _targets_by_scheme(manager: pluggy.PluginManager, name: str) -> dict[str, Target]:
+    targets: dict[str, Target] = {}
     for hookimpl in manager.hook.register_storage_backends.get_hookimpls():
         if hookimpl.plugin_name != name:
             continue
@@ -104,8 +105,8 @@ def _offers(manager: pluggy.PluginManager, name: str) -> dict[str, Target]:
         if not isinstance(answer, Mapping):
             raise TypeError(f"register_storage_backends() gave {answer!r}: give a dictionary of scheme and class")
         for scheme, target in answer.items():
-            offers[_checked_scheme(scheme)] = _checked_target(scheme, target)
-    return offers
+            targets[_checked_scheme(scheme)] = _checked_target(scheme, target)
+    return targets
 
 
 def _checked_scheme(scheme: object) -> str:
@@ -123,29 +124,29 @@ def _checked_target(scheme: str, target: object) -> Target:
 
 
 class Plugins:
-    """The plugins that are in, and the ways to call them."""
+    """The loaded plugins, and the ways to call them."""
 
     def __init__(
         self,
         manager: pluggy.PluginManager,
         candidates: Sequence[Candidate],
-        offers: Mapping[str, Mapping[str, Target]],
+        targets: Mapping[str, Mapping[str, Target]],
         disabled: Collection[str],
     ) -> None:
         self._manager = manager
         self._candidates = candidates
-        self._offers = offers
+        self._targets = targets
         self._disabled = disabled
         self._providers: dict[str, Candidate] = {}
         for candidate in candidates:
-            for scheme in offers.get(candidate.name, {}) if candidate.plugin is not None else ():
+            for scheme in targets.get(candidate.name, {}) if candidate.plugin is not None else ():
                 self._provide(scheme, candidate)
 
     def _provide(self, scheme: str, candidate: Candidate) -> None:
-        other = self._providers.setdefault(scheme, candidate)
-        if other is not candidate:
+        first = self._providers.setdefault(scheme, candidate)
+        if first is not candidate:
             raise PluginError(
-                f"Two plugins give the storage scheme {scheme}://, {other} and {candidate}. "
+                f"Two plugins give the storage scheme {scheme}://, {first} and {candidate}. "
                 f"Remove one, or disable it: PLUGINS_DISABLED={candidate.name}"
             )
 
@@ -155,12 +156,14 @@ class Plugins:
         return {scheme: candidate.name for scheme, candidate in sorted(self._providers.items())}
 
     def report(self) -> list[PluginInfo]:
-        """Every plugin that was found, also those left out, and every name in PLUGINS_DISABLED that is none."""
+        """Every plugin that was found, also those left out, and every name in PLUGINS_DISABLED that is no plugin."""
         known = [candidate.name for candidate in self._candidates]
-        strange = [name for name in self._disabled if name not in known]
+        unknown = [name for name in self._disabled if name not in known]
         problem = f"PLUGINS_DISABLED names no plugin; the names are {', '.join(known)}"
-        unknown = [PluginInfo(name, None, "", "PLUGINS_DISABLED", (), (), "unknown", problem) for name in strange]
-        return [self._info(candidate) for candidate in self._candidates] + unknown
+        plugins = [self._info(candidate) for candidate in self._candidates]
+        return plugins + [
+            PluginInfo(name, None, "", "PLUGINS_DISABLED", (), (), "unknown", problem) for name in unknown
+        ]
 
     def _info(self, candidate: Candidate) -> PluginInfo:
         state = "broken" if candidate.problem else "active"
@@ -182,16 +185,16 @@ class Plugins:
         scheme = url.partition(":")[0].lower()
         provider = self._providers.get(scheme)
         if provider is None:
-            raise PluginError(self._unknown(scheme))
-        kind = _resolve(scheme, provider, self._offers[provider.name][scheme])
+            raise PluginError(self._no_provider(scheme))
+        backend_class = _resolve(scheme, provider, self._targets[provider.name][scheme])
         try:
-            return kind.from_url(url, env)
+            return backend_class.from_url(url, env)
         except TapekeeperError:
             raise
-        except Exception as error:  # a stranger's own class: say whose it is
+        except Exception as error:  # the plugin's own class: name the plugin
             raise PluginError(f"The plugin {provider} does not take the {scheme}:// URL: {last_line(error)}") from error
 
-    def _unknown(self, scheme: str) -> str:
+    def _no_provider(self, scheme: str) -> str:
         known = ", ".join(f"{name}://" for name in self.schemes) or "none"
         sentences = [f"No plugin provides the storage scheme {scheme}://. Known: {known}."]
         for info in self.report():
@@ -202,7 +205,7 @@ class Plugins:
                 sentences.append(f"The plugin {info.name!r} {place} is broken, mend it: {info.problem}.")
         return " ".join(sentences)
 
-    # --- hooks: each plugin by itself, so that the error of one keeps nobody else from being asked ---
+    # --- hooks: each plugin is called by itself, so that the error of one does not stop the calls of the others ---
 
     def object_key(self, recording: Recording) -> str | None:
         """The first key that a plugin wants for this recording, or None: use the template."""
@@ -213,58 +216,64 @@ class Plugins:
         return cast("list[dict[str, Any]] | None", self._first("answer_call", list, call=call))
 
     def listens(self, hook: str) -> bool:
-        """Whether any plugin has this hook: what it would be told may cost a look-up."""
-        return bool(getattr(self._manager.hook, hook).get_hookimpls())
+        """Whether any plugin implements this hook. If none does, the caller can save the query for its arguments."""
+        return bool(self._hookimpls(hook))
 
     def recording_stored(self, recording: Recording, copy: Copy) -> None:
-        """Tell every plugin."""
-        for _ in self._answers("recording_stored", recording=recording, copy=copy):
-            continue
+        """Call every plugin."""
+        self._call_all("recording_stored", recording=recording, copy=copy)
 
     def recording_failed(self, recording: Recording, copy: Copy, error: BaseException, will_retry: bool) -> None:
-        """Tell every plugin."""
-        for _ in self._answers("recording_failed", recording=recording, copy=copy, error=error, will_retry=will_retry):
-            continue
+        """Call every plugin."""
+        self._call_all("recording_failed", recording=recording, copy=copy, error=error, will_retry=will_retry)
 
     def recording_missing(self, call: Call) -> None:
-        """Tell every plugin."""
-        for _ in self._answers("recording_missing", call=call):
-            continue
+        """Call every plugin."""
+        self._call_all("recording_missing", call=call)
 
-    def _first(self, hook: str, kind: type, **facts: Any) -> object:
-        for name, answer in self._answers(hook, **facts):
-            if isinstance(answer, kind):
+    def _call_all(self, hook: str, **arguments: Any) -> None:
+        for hookimpl in self._hookimpls(hook):
+            self._call(hook, hookimpl, arguments)
+
+    def _first(self, hook: str, expected: type, **arguments: Any) -> object:
+        """The first answer that is not None and has the expected type; a plugin is called only while there is none."""
+        for hookimpl in self._hookimpls(hook):
+            answer = self._call(hook, hookimpl, arguments)
+            if isinstance(answer, expected):
                 return answer
             if answer is not None:
-                log.error("The plugin %r gave a %s to %s: ignored", name, type(answer).__name__, hook)
+                log.error("The plugin %r gave a %s to %s: ignored", hookimpl.plugin_name, type(answer).__name__, hook)
         return None
 
-    def _answers(self, hook: str, **facts: Any) -> Iterator[tuple[str, object]]:
-        """Each plugin's name and answer, in pluggy's order; whoever raises is logged and passed over."""
-        for hookimpl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
-            try:
-                answer = hookimpl.function(*(facts[name] for name in hookimpl.argnames))
-            except Exception:
-                log.exception("The plugin %r failed in %s; everything else goes on", hookimpl.plugin_name, hook)
-            else:
-                yield hookimpl.plugin_name, answer
+    def _hookimpls(self, hook: str) -> list[pluggy.HookImpl]:
+        """The plugins' functions for this hook, in the order in which pluggy calls them."""
+        hookimpls: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
+        return hookimpls[::-1]
+
+    def _call(self, hook: str, hookimpl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> object:
+        """The plugin's answer; an error is logged and counts as the answer None."""
+        try:
+            return hookimpl.function(*(arguments[name] for name in hookimpl.argnames))
+        except Exception:
+            log.exception("The plugin %r failed in %s; everything else goes on", hookimpl.plugin_name, hook)
+            return None
 
 
 def _resolve(scheme: str, provider: Candidate, target: Target) -> type[StorageBackend]:
-    """The class behind `"module:Class"`, complete. Raises `PluginError` with the traceback's last line."""
-    kind: Any = target
+    """The backend's class, imported, with all its methods. Raises `PluginError` with the last line of the traceback."""
+    backend_class: Any = target
     if isinstance(target, str):
         module, _, path = target.partition(":")
         try:
-            kind = importlib.import_module(module)
+            backend_class = importlib.import_module(module)
             for name in path.split("."):
-                kind = getattr(kind, name)
+                backend_class = getattr(backend_class, name)
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{scheme}:// needs {target} of the plugin {provider}, which cannot be imported: {last_line(error)}. "
                 "Install what is missing, or choose another STORAGE_URL."
             ) from error
-    missing = [method for method in METHODS if not callable(getattr(kind, method, None))]
+    missing = [method for method in METHODS if not callable(getattr(backend_class, method, None))]
     if missing:
         raise PluginError(f"The backend of {scheme}:// in the plugin {provider} has no {', '.join(missing)}: add them.")
-    return cast("type[StorageBackend]", kind)
+    return cast("type[StorageBackend]", backend_class)

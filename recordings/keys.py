@@ -22,7 +22,6 @@ from .model import Recording
 MAX_KEY = 512
 MAX_SEGMENT = 200
 SIDECAR = ".json"  # beside each object lies `<key>.json`: what the template makes leaves room for it
-DEFAULT_TEMPLATE = "{start:%Y/%m/%d}/{conversation_uuid}/{recording_uuid}.{ext}"
 
 SEGMENT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9!_.=()'-]*[A-Za-z0-9!_=()'-])?")
 
@@ -81,7 +80,7 @@ class KeyTemplate:
     ext, format, flow, from, to, direction, channels. Raises `InvalidTemplate` with what to write instead.
     """
 
-    def __init__(self, template: str = DEFAULT_TEMPLATE) -> None:
+    def __init__(self, template: str) -> None:
         self.template = template
         self._pieces = tuple(_parse(template))
         if not any(piece.field == "recording_uuid" for piece in self._pieces):
@@ -166,7 +165,7 @@ def _field(template: str, field: str, spec: str, conversion: str | None) -> _Pie
 
 
 def _wrong(template: str, problem: str) -> InvalidTemplate:
-    return InvalidTemplate(f"STORAGE_KEY_TEMPLATE {template!r} {problem}. The default is {DEFAULT_TEMPLATE}")
+    return InvalidTemplate(f"STORAGE_KEY_TEMPLATE {template!r} {problem}. Without the variable, the default is used.")
 
 
 def _crowded(pieces: tuple[_Piece, ...]) -> bool:

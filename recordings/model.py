@@ -48,16 +48,22 @@ def conversation_key(conversation_uuid: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook request as it arrived. `application_id` is the verified signature's, else (not `signed`) ours."""
+    """One webhook request: what was sent, and what its signature proved.
+
+    Until the signature is verified, `application_id` is empty and `signed` is False. After that, `application_id` is
+    the one that the signature names, or the configured one, and `jti` is the id of the signature's token.
+    `authorization` is the request's header of that name: a secret, which is stored only with a refused delivery.
+    """
 
     route: str
     method: str
     query: str
     content_type: str
     body: bytes
-    application_id: str
-    signed: bool
+    application_id: str = ""
+    signed: bool = False
     jti: str | None = None
+    authorization: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +123,11 @@ Event = Announcement | CallEvent | Transcription
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a delivery once it was committed.
+    """What became of a delivery, once it was committed.
 
-    `outcome`: `new` (a recording we did not know), `repeat`, `conflict` (known under other particulars: the first
-    stands), or `noted` (no recording in it). `copy_ids` are the new copies, which are due.
+    `outcome` is `new` (the recording was not known before), `repeat`, `conflict` (the recording is known with another
+    URL or conversation; the first announcement stands), or `noted` (the delivery announces no recording).
+    `copy_ids` are the rows of the new copies, which are due now.
     """
 
     outcome: str

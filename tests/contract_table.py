@@ -17,8 +17,8 @@ def contract_table(results: Iterable[tuple[str, str]]) -> str:
     """From pairs of a test's id and its outcome; empty when no contract was run."""
     cells: dict[str, dict[str, str]] = {}
     for test, outcome in results:
-        if found := _NAME.match(test):
-            store, kind, promise = found.groups()
+        if match := _NAME.match(test):
+            store, kind, promise = match.groups()
             column = " ".join(filter(None, (_STORES.get(store, store), _KINDS.get(kind, kind))))
             cells.setdefault(promise, {})[column] = _MARKS.get(outcome, outcome)
     columns = sorted({column for row in cells.values() for column in row})

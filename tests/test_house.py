@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,9 +17,10 @@ from pathlib import Path
 import pytest
 
 import settings
+from backends import BUILTINS
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("webhooks", "recordings", "backends", "plugins", "console", "simulator")
+ROOMS = ("webhooks", "recordings", "backends", "plugins", "console", "commands", "simulator")
 README = (ROOT / "README.md").read_text()
 
 FILE_CEILING = 400
@@ -90,19 +94,34 @@ def test_readmes_plugin_example_runs(tmp_path):
     assert plugins.answer_call(call)[0]["action"] == "talk"
 
 
-@pytest.mark.parametrize("module", ["backends.local", "backends.gcs", "backends.azure"])
-def test_each_built_in_imports_without_its_sdk(module):
+@pytest.mark.parametrize("package", BUILTINS)
+def test_each_built_in_imports_without_its_sdk(package):
     program = (
-        "import sys\n"
+        "import importlib, pkgutil, sys\n"
         "class Absent:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in ('google', 'azure'):\n"
+        "        if name.split('.')[0] in ('google', 'google_crc32c', 'azure', 'requests'):\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Absent())\n"
-        f"import {module}\n"
+        f"package = importlib.import_module({package!r})\n"
+        "for module in pkgutil.iter_modules(package.__path__):\n"
+        "    importlib.import_module(f'{package.__name__}.{module.name}')\n"
     )
-    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_new_backend_is_one_folder_and_no_edit_elsewhere(tmp_path):
+    shutil.copytree(ROOT / "backends", tmp_path / "backends", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "backends/memory").mkdir()
+    example = (ROOT / "plugins/README.md").read_text().split("# plugins/dropin/memory.py\n")[1].split("```")[0]
+    (tmp_path / "backends/memory/__init__.py").write_text(example)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "plugins", "--json"]
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    plugins = {plugin["name"]: plugin for plugin in map(json.loads, run.stdout.splitlines())}
+    assert plugins["memory"]["origin"] == "built-in", run.stderr
+    assert plugins["memory"]["schemes"] == ["memory"]
 
 
 def test_no_file_is_over_the_ceiling():

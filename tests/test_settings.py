@@ -54,6 +54,7 @@ GOOD = [
     ("VONAGE_NUMBER", "447700900000", "447700900000"),
     ("RECORDING_FORMAT", "WAV", "wav"),
     ("GREETING", " Hello. ", "Hello."),
+    ("GREETING", "a" * 2000, "a" * 1500),
     ("CONVERSATION_NAME", "room 1", "room 1"),
     ("MODERATORS", "447700900001", ("447700900001",)),
     ("MODERATORS", "+44 7700 900001, +1 212 555 0100", ("447700900001", "12125550100")),

@@ -7,22 +7,16 @@ import sys
 import threading
 
 import pytest
-from click.testing import CliRunner
-from flask.cli import FlaskGroup
 
 from settings import SettingsError
+from tests.services.deployment import run_command
 from wsgi import create_app
 
 
 @pytest.fixture
 def flask():
     """`flask(environ, *words)`: a command as `flask` itself runs it, with these settings alone."""
-
-    def run(environ, *words):
-        group = FlaskGroup(create_app=lambda: create_app(environ), load_dotenv=False)
-        return CliRunner().invoke(group, [str(word) for word in words], prog_name="flask")
-
-    return run
+    return run_command
 
 
 # --- Serving ----------------------------------------------------------------------------------------------------------
@@ -32,7 +26,7 @@ def test_a_complete_deployment_serves(make_environ, tmp_path, own_logging):
     app = create_app(make_environ(tmp_path))
     rules = {rule.rule for rule in app.url_map.iter_rules()}
     assert {"/webhooks/answer", "/webhooks/recordings", "/healthz", "/readyz"} <= rules
-    app.extensions["tapekeeper"].stop()
+    app.extensions["tapekeeper"].close()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +58,7 @@ def test_nothing_is_opened_and_no_thread_runs_before_the_first_request(make_envi
     assert threading.active_count() == before
     assert not (tmp_path / "tapekeeper.db").exists()
     assert not (tmp_path / "recordings").exists()
-    app.extensions["tapekeeper"].stop()
+    app.extensions["tapekeeper"].close()
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------

@@ -1,14 +1,15 @@
-"""Vonage's door: what we answer and what we accept. No storage, no catalogue of its own, no settings.
+"""Vonage's door: what we answer and what we accept. No storage, no SQL and no settings here.
 
-The reply policy, made of what each status makes Vonage do:
+The reply policy follows from what each status makes Vonage do:
 
-* **204**: the event is committed, also when it was known before. Vonage is done with it.
-* **200** with an NCCO: the answer webhook and its fallback, whatever is broken behind them.
-* **400**: signed, but not understandable. Final; the raw delivery is kept and shown in the console all the same.
+* **204**: the event is committed, also when it was known before. Vonage never sends it again.
+* **200** with an NCCO: the answer webhook and its fallback, whatever is broken.
+* **400**: signed, but not understandable. Final. The raw delivery is kept, and
+  `flask deliveries list` shows it.
 * **401**: bad signature. Final, also where unsigned requests are allowed.
 * **413**: a body over 1 MiB. **404** and **405**: no such webhook. Final.
-* **503**: no signature where one is required, or the event cannot be committed: Vonage sends it once more. It does so
-  only for 429, 503, 504 and time-outs, so our own faults are 503 as well, never 500.
+* **503**: no signature where one is required, or the event cannot be committed. Vonage sends it once more, which it
+  does only for 429, 503, 504 and time-outs: so a fault of our own is 503, too, and never 500.
 
 Never a redirect, and never a body with 204. https://api.support.vonage.com/hc/en-us/articles/115016024247
 """
@@ -23,11 +24,11 @@ from flask.typing import ResponseReturnValue as Reply
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from . import answer, events, replies
-from .door import Door, Intake
-from .flows import FLOWS, FlowSettings
+from .context import Intake, WebhookContext
+from .flows import FlowSettings
 from .signature import Verifier
 
-__all__ = ["FLOWS", "Door", "FlowSettings", "Intake", "Verifier", "create_blueprint"]
+__all__ = ["FlowSettings", "Intake", "Verifier", "WebhookContext", "create_blueprint"]
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +38,23 @@ _EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TR
 _ANSWERS = ("webhooks.answer_call", "webhooks.fallback")
 
 
-def create_blueprint(door: Door) -> Blueprint:
-    """The webhooks as a blueprint under `/webhooks`, bound to this door."""
+def create_blueprint(context: WebhookContext) -> Blueprint:
+    """The webhooks as a blueprint under `/webhooks`, which work with this context."""
     blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
-    _add_answers(blueprint, door)
-    reception = events.Reception(door)
+    _add_answers(blueprint, context)
+    reception = events.Reception(context)
     for route in _ROUTES:
         _add_events(blueprint, reception, route)
-    _add_errors(blueprint, door)
+    _add_errors(blueprint, context)
     return blueprint
 
 
-def _add_answers(blueprint: Blueprint, door: Door) -> None:
+def _add_answers(blueprint: Blueprint, context: WebhookContext) -> None:
     def answer_call(flow: str | None = None) -> Reply:
-        return answer.reply(door, request, flow)
+        return answer.reply(context, request, flow)
 
     def fallback() -> Reply:
-        return answer.reply_fallback(door, request)
+        return answer.reply_fallback(context, request)
 
     for path, view in (("/answer", answer_call), ("/answer/<flow>", answer_call), ("/fallback", fallback)):
         _add(blueprint, path, view.__name__, view)
@@ -67,14 +68,14 @@ def _add_events(blueprint: Blueprint, reception: events.Reception, route: str) -
 
 
 def _add(blueprint: Blueprint, path: str, endpoint: str, view: Callable[..., Reply]) -> None:
-    # A slash too many in the dashboard must not cost an event: no redirect, the same view.
+    # A URL that ends in a slash too many in the dashboard must not lose an event: it has the same view, no redirect.
     blueprint.add_url_rule(
         path, endpoint, view, methods=_METHODS, strict_slashes=False, provide_automatic_options=False
     )
 
 
-def _add_errors(blueprint: Blueprint, door: Door) -> None:
-    """Errors as JSON. Flask asks no blueprint about paths and methods that none of its rules has: hence `nowhere`."""
+def _add_errors(blueprint: Blueprint, context: WebhookContext) -> None:
+    """Errors as JSON. A blueprint's error handlers see only what its rules match: so `nowhere` matches all the rest."""
 
     def nowhere(path: str = "") -> Reply:
         known = path.strip("/").partition("/")[0] in (*_ROUTES, "answer", "fallback")
@@ -83,11 +84,11 @@ def _add_errors(blueprint: Blueprint, door: Door) -> None:
     def broken(error: Exception) -> Reply:
         log.exception("%s %s failed; this is a fault of ours", request.method, request.path, exc_info=error)
         if request.endpoint in _ANSWERS:
-            return answer.emergency(door)
+            return answer.emergency(context)
         return replies.error(503, "internal", "The request failed here.", "Send it again; the reason is in the log.")
 
     for path in ("", "/", "/<path:path>"):
         blueprint.add_url_rule(path, "nowhere", nowhere, methods=_EVERY_METHOD, provide_automatic_options=False)
-    blueprint.register_error_handler(replies.Refusal, replies.Refusal.response)
+    blueprint.register_error_handler(replies.Rejected, replies.Rejected.response)
     blueprint.register_error_handler(HTTPException, replies.http_error)
     blueprint.register_error_handler(Exception, broken)

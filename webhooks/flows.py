@@ -1,7 +1,7 @@
-"""What a call hears and how it is recorded: the five flows as pure builders of NCCOs, plain dictionaries.
+"""What a call hears and how it is recorded: the five flows, each a pure function that builds an NCCO.
 
-No request, no clock, no log here: settings and a few words of the call in, a list of actions out. Values have native
-types; eventUrl is always a one-element array on PUBLIC_URL, never built on the Host header.
+No request, no clock, no log here: settings and a few facts about the call in, a list of plain dictionaries out. Their
+values have native types. An eventUrl is always a list of one URL, built on PUBLIC_URL and never on the Host header.
 https://developer.vonage.com/en/voice/voice-api/ncco-reference
 """
 
@@ -15,9 +15,7 @@ from typing import Any
 Action = dict[str, Any]
 Ncco = list[Action]
 
-FORMATS = ("mp3", "wav", "ogg")
 MAX_NAME = 100
-MAX_TALK = 1500  # https://developer.vonage.com/en/voice/voice-api/ncco-reference#talk
 
 VOICEMAIL_GREETING = "Please leave a message after the tone, then press the hash key."
 VOICEMAIL_THANKS = "Thank you for your message. Goodbye."
@@ -31,10 +29,11 @@ def digits(number: str | None) -> str:
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """What the operator chose. Numbers may be written with `+` and spaces; `moderators` are callers' numbers.
+    """What the operator chose, checked and normalised by the settings: numbers are digits only, URLs end in no slash.
 
-    `greeting` is spoken by `voicemail`, `call` and `split`; empty means each flow's own sentence. Without `public_url`
-    an NCCO has no eventUrl, and the recording event goes to the application's event URL, where it is understood too.
+    `moderators` are callers' numbers. `voicemail`, `call` and `split` speak the `greeting`; when it is empty, each of
+    them has a sentence of its own. Without `public_url` an NCCO has no eventUrl: then the recording event goes to the
+    application's event URL, where it is understood, too.
     """
 
     public_url: str
@@ -47,25 +46,10 @@ class FlowSettings:
     moderators: frozenset[str] = frozenset()
     hold_music_url: str = ""
 
-    def __post_init__(self) -> None:
-        if self.default_flow not in FLOWS:
-            raise ValueError(f"CALL_FLOW is {self.default_flow!r}. Write one of: {', '.join(FLOWS)}.")
-        if self.recording_format not in FORMATS:
-            raise ValueError(f"RECORDING_FORMAT is {self.recording_format!r}. Write one of: {', '.join(FORMATS)}.")
-        normal = {
-            "public_url": (self.public_url or "").rstrip("/"),
-            "forward_to": digits(self.forward_to),
-            "vonage_number": digits(self.vonage_number),
-            "greeting": (self.greeting or "").strip()[:MAX_TALK],
-            "moderators": frozenset(filter(None, map(digits, self.moderators))),
-        }
-        for name, value in normal.items():
-            object.__setattr__(self, name, value)
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What a flow may want to know of the call: the number that was called, and how it enters a conversation."""
+    """What a flow needs to know of the call: the number that was called, and how the caller enters a conversation."""
 
     to: str | None = None
     name: str = ""
@@ -74,18 +58,18 @@ class Caller:
 
 def build(settings: FlowSettings, flow: str, caller: Caller) -> Ncco:
     """The NCCO of one of `FLOWS`."""
-    return _BUILDERS[flow](settings, caller)
+    return FLOWS[flow](settings, caller)
 
 
 def fallback(settings: FlowSettings) -> Ncco:
-    """What still records when nothing else works: a voicemail, which needs no second number and no name."""
+    """The NCCO that records when nothing else works: a voicemail, which needs no second number and no name."""
     return voicemail(settings, Caller())
 
 
 def resolve(settings: FlowSettings, wanted: str | None) -> tuple[str, str]:
-    """The flow to run for the one in the URL (None: the configured one), and a complaint for the log, or `""`.
+    """The flow to run, and a complaint for the log, or `""`. `wanted` is the flow in the URL; None: the configured one.
 
-    A caller is waiting, so an operator's slip never ends in an error: there is always a flow that records.
+    A caller is waiting, so a mistake of the operator never ends in an error: there is always a flow that records.
     """
     complaint = ""
     flow = wanted or settings.default_flow
@@ -98,7 +82,7 @@ def resolve(settings: FlowSettings, wanted: str | None) -> tuple[str, str]:
 
 
 def records(ncco: object) -> bool:
-    """Whether an NCCO, a plugin's too, says that something be recorded. Documented samples write `true` as text."""
+    """Whether an NCCO, also one of a plugin, records. Vonage's own samples write `true` as text."""
     actions = [action for action in ncco if isinstance(action, dict)] if isinstance(ncco, list) else []
     return any(
         action.get("action") == "record"
@@ -108,7 +92,7 @@ def records(ncco: object) -> bool:
 
 
 def expected(settings: FlowSettings, flow: str) -> tuple[str, int]:
-    """Format and number of channels of the recordings that a flow makes.
+    """The format and the number of channels of the recordings that a flow makes.
 
     A conversation has no `format`: it is MP3. https://developer.vonage.com/en/voice/voice-api/ncco-reference#conversation
     """
@@ -118,21 +102,21 @@ def expected(settings: FlowSettings, flow: str) -> tuple[str, int]:
 
 
 def conversation_name(settings: FlowSettings, wanted: str | None) -> str:
-    """The name from the URL when it is a sane one, else CONVERSATION_NAME. Cutting it short would join two rooms."""
+    """The name from the URL, else CONVERSATION_NAME. A name that is too long is not cut: two rooms could become one."""
     name = (wanted or "").strip()
     return name if name and len(name) <= MAX_NAME and name.isprintable() else settings.conversation_name
 
 
 def is_moderator(settings: FlowSettings, role: str | None, caller_number: str | None) -> bool:
-    """The URL says so, or the caller is one of MODERATORS."""
+    """Whether the URL says so, or the caller is one of MODERATORS."""
     return (role or "").strip().lower() == "moderator" or digits(caller_number) in settings.moderators
 
 
 def voicemail(settings: FlowSettings, caller: Caller) -> Ncco:
-    """Greeting, one recorded message, thanks.
+    """A greeting, one recorded message, thanks.
 
-    Any of the three stop conditions makes `record` wait for the message; together they end it at a silence, at the
-    hash key, or after five minutes. https://developer.vonage.com/en/voice/voice-api/ncco-reference#record
+    With any of the three stop conditions `record` waits for the message. It ends at a silence, at the hash key, or
+    after five minutes. https://developer.vonage.com/en/voice/voice-api/ncco-reference#record
     """
     stop = {"endOnSilence": 5, "endOnKey": "#", "timeOut": 300, "beepStart": True}
     return [
@@ -143,24 +127,24 @@ def voicemail(settings: FlowSettings, caller: Caller) -> Ncco:
 
 
 def call(settings: FlowSettings, caller: Caller) -> Ncco:
-    """Both sides of a forwarded call, mixed."""
+    """A forwarded call: both sides in one channel."""
     return _forwarded(settings, caller, _record(settings, "call"))
 
 
 def split(settings: FlowSettings, caller: Caller) -> Ncco:
-    """Both sides of a forwarded call, each in a channel of its own: the caller left, what the caller hears right."""
+    """A forwarded call: the caller in the left channel, what the caller hears in the right one."""
     return _forwarded(settings, caller, _record(settings, "split") | {"split": "conversation", "channels": 2})
 
 
 def _forwarded(settings: FlowSettings, caller: Caller, record: Action) -> Ncco:
-    """`record` stands first, so that the announcement is on the tape as well: it proves that it was made.
+    """`record` stands first, so that the announcement is in the recording, which proves that it was made.
 
-    It has no stop condition, and above all no `timeOut`: with one it would block, and the call be connected only when
-    the recording is over. Without any it goes on until the call ends.
+    `record` has no stop condition here: with one, above all with `timeOut`, it would block, and the call would be
+    connected only when the recording is over. Without any, it records until the call ends.
     https://github.com/Vonage/vonage-php-sdk-core/pull/493
     """
     connect: Action = {"action": "connect", "endpoint": [{"type": "phone", "number": settings.forward_to}]}
-    # A call to a phone must come from a number of the account: where none is set, the one that was called is.
+    # A call to a phone must come from a number of the account. The number that was called is one.
     own_number = settings.vonage_number or digits(caller.to)
     if own_number:
         connect["from"] = own_number
@@ -168,9 +152,9 @@ def _forwarded(settings: FlowSettings, caller: Caller, record: Action) -> Ncco:
 
 
 def conversation(settings: FlowSettings, caller: Caller) -> Ncco:
-    """A named conversation. Everybody's NCCO says `record`, so that it is recorded whoever comes first or stays last.
+    """A named conversation. Every caller's NCCO says `record`, so it is recorded, whoever comes first or stays last.
 
-    Nobody documents whether that makes one recording or one for each: the catalogue takes any number of them.
+    Whether that makes one recording or one for each caller is not documented: the catalogue takes any number.
     """
     return [_room(settings, caller) | {"record": True} | _events(settings, "conversation")]
 
@@ -178,7 +162,8 @@ def conversation(settings: FlowSettings, caller: Caller) -> Ncco:
 def moderated(settings: FlowSettings, caller: Caller) -> Ncco:
     """A conversation that begins and ends with its moderator.
 
-    Only the moderator says `record`: the recording starts when the moderator joins, so it misses nothing and is one.
+    Only the moderator's NCCO says `record`: there is one recording, and it misses nothing, because the conversation
+    starts when the moderator joins.
     https://developer.vonage.com/en/voice/voice-api/guides/recording
     """
     room = _room(settings, caller)
@@ -199,22 +184,22 @@ def _talk(text: str) -> Action:
 
 
 def _record(settings: FlowSettings, flow: str) -> Action:
-    # The format is always written out: its default changes with the number of channels.
+    # The format is always written, because its default changes with the number of channels.
     return {"action": "record", "format": settings.recording_format} | _events(settings, flow)
 
 
 def _events(settings: FlowSettings, flow: str) -> Action:
-    """Where the recording event goes. The flow rides along, because the event itself does not tell the format."""
+    """Where the recording event goes. The URL names the flow, because the event itself does not tell the format."""
     if not settings.public_url:
         return {}
     return {"eventUrl": [f"{settings.public_url}/webhooks/recordings?flow={flow}"], "eventMethod": "POST"}
 
 
-_BUILDERS: dict[str, Callable[[FlowSettings, Caller], Ncco]] = {
+# By the name in the answer URL and in CALL_FLOW, which the settings check before this room is loaded.
+FLOWS: dict[str, Callable[[FlowSettings, Caller], Ncco]] = {
     "voicemail": voicemail,
     "call": call,
     "split": split,
     "conversation": conversation,
     "moderated": moderated,
 }
-FLOWS = tuple(_BUILDERS)

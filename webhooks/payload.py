@@ -1,35 +1,46 @@
 """From the bytes of a request to a plain mapping: strict about JSON, liberal about everything else.
 
-What the mapping means is not decided here: see `shapes` and `answer`.
+What the mapping means is decided in `shapes` and `answer`. Which text may be stored at all is decided here.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote
 
 from recordings.errors import TapekeeperError
 
+MAX_ID = 255  # characters
+
+# Control characters and surrogates: not every database takes them, and none belongs into an id, a URL or a log line.
+UNSTORABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
 _PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
-# Vonage writes these objects as JSON text when the method is GET; seen in a live capture of 2020.
+# When the method is GET, Vonage writes these objects as JSON text: seen in a live capture of 2020.
 # https://github.com/Vonage/vonage-php-sdk-core/tree/main/test/Voice/requests
 _NESTED_IN_QUERY = ("speech", "dtmf", "payload", "body", "headers", "custom_data")
 
 
 class NotUnderstood(TapekeeperError):
-    """A delivery that no sender of Vonage's shapes would make. The message is fit for the reply and the console."""
+    """A delivery that has no shape that Vonage sends. The message is fit for the reply and for the operator."""
 
     retryable = False
 
 
-def clean_query(raw: str) -> str:
-    """The query string as text that any database takes: what is no printable ASCII becomes `%XX`.
+def storable(text: str, most: int) -> bool:
+    """Whether every database and log takes this text: it has at most `most` characters, and no unstorable one."""
+    return len(text) <= most and not UNSTORABLE.search(text)
 
-    `raw` is WSGI's: each character stands for one byte. Servers hand on what they were sent, and Vonage puts URLs into
-    queries unencoded.
+
+def clean_query(raw: str) -> str:
+    """The query string as text that every database takes: a character that is no printable ASCII becomes `%XX`.
+
+    In `raw`, as WSGI hands it over, each character stands for one byte. It may hold any byte, because Vonage puts URLs
+    into the query without encoding them.
     """
     if raw.isascii() and raw.isprintable() and " " not in raw:
         return raw
@@ -37,22 +48,23 @@ def clean_query(raw: str) -> str:
 
 
 def read_query(query: str) -> dict[str, str]:
-    """The parameters of a query string, decoded; of a repeated one the last counts, here and in the payload hash.
+    """The parameters of a query string, decoded. The last value of a repeated name counts, as in the payload hash.
 
-    Split at `&`, then at the first `=`, so that an unencoded `recording_url=https://…/download?id=…` stays whole.
+    The string is split at `&`, and each part at its first `=`, so that `recording_url=https://…/download?id=…` without
+    encoding stays whole.
     """
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def read_body(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body, whatever its content type said. Raises `NotUnderstood` for anything else."""
+    """The JSON object in a body, whatever the content type says. Raises `NotUnderstood` for anything else."""
     try:
         value = _DECODER.decode(body.decode().removeprefix("\ufeff"))
     except UnicodeDecodeError:
         raise NotUnderstood("The body is not UTF-8 text.") from None
     except RecursionError:
         raise NotUnderstood("The body is JSON nested too deep to read.") from None
-    except ValueError as error:  # also integers of thousands of digits
+    except ValueError as error:  # an integer of thousands of digits raises it, too
         raise NotUnderstood(f"The body is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise NotUnderstood("The body is JSON, but no object.")
@@ -60,7 +72,7 @@ def read_body(body: bytes) -> dict[str, Any]:
 
 
 def read_event(method: str, query: str, body: bytes) -> dict[str, Any]:
-    """The fields of one delivery: a POST's body, or a GET's parameters with nested objects unfolded."""
+    """The fields of one delivery: the body of a POST, or the parameters of a GET with their nested objects decoded."""
     if method == "POST":
         return read_body(body)
     fields: dict[str, Any] = dict(read_query(query))
@@ -71,7 +83,7 @@ def read_event(method: str, query: str, body: bytes) -> dict[str, Any]:
 
 
 def unfold(fields: dict[str, Any], names: Iterable[str]) -> None:
-    """Replace JSON text by its object in the fields so named; text that is no JSON object stays text."""
+    """Replace JSON text by its object in the fields of these names. Text that is no JSON object stays text."""
     for name in names:
         text = fields.get(name)
         if isinstance(text, str) and text.startswith("{"):
@@ -81,16 +93,16 @@ def unfold(fields: dict[str, Any], names: Iterable[str]) -> None:
                 continue
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two readers of a name given twice may read two different things, so it is not read at all."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these members. A name that stands twice is an error: two programs may read it differently."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a name stands twice in one object")
-    return made
+    return members
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_no_constant)

@@ -1,70 +1,61 @@
-"""Refused deliveries, handed on to be kept: after the decision, behind the reply's back, and never many a second.
+"""Refused events are kept: in the background, after the reply is decided, and only a few a second.
 
-A wrong secret turns real events away, and they never come again: kept, they can be replayed. A flood of forgeries must
-cost no more than the refusals themselves, so only some of it is kept.
+A wrong secret refuses real events, which Vonage never sends again: from what is kept they can be replayed once the
+secret is right. A flood of forged requests must cost little, so only some of them are kept.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 
 from recordings.model import Delivery
 
-from .notes import Notebook
-
-log = logging.getLogger(__name__)
+from .background import BackgroundWriter
 
 KEPT_ROUTES = ("recordings", "events", "transcriptions")
-MAX_TOKEN = 8300
-
-Keep = Callable[[Delivery, str, str], None]
+MAX_TOKEN = 8300  # characters: the longest token that is verified, and its scheme
 
 
-class Pace:
-    """Lets `rate` a second pass for each name, after a first `burst`. Safe for threads."""
+class TokenBucket:
+    """Allows `rate` events a second for each name, and `burst` at once. Safe for threads."""
 
     def __init__(self, rate: float, burst: float, ticks: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._burst = burst
         self._ticks = ticks
         self._guard = threading.Lock()
-        self._left: dict[str, tuple[float, float]] = {}
+        self._buckets: dict[str, tuple[float, float]] = {}  # by name: the tokens that are left, and since when
 
-    def allows(self, name: str) -> bool:
-        """Whether one more may pass now; it is counted."""
+    def take(self, name: str) -> bool:
+        """Take a token from the bucket of this name; False when none is left."""
         now = self._ticks()
         with self._guard:
-            left, then = self._left.get(name, (self._burst, now))
-            left = min(self._burst, left + (now - then) * self._rate)
-            self._left[name] = (left - 1 if left >= 1 else left, now)
-            return left >= 1
+            tokens, then = self._buckets.get(name, (self._burst, now))
+            tokens = min(self._burst, tokens + (now - then) * self._rate)
+            self._buckets[name] = (tokens - 1 if tokens >= 1 else tokens, now)
+            return tokens >= 1
 
 
-class Refusals:
-    """Hands refused deliveries to `keep(delivery, token, problem)` in a thread of its own; None keeps nothing."""
+class RefusedDeliveries:
+    """Hands refused events to the `writer`, as (delivery, token, problem), as often as the `bucket` allows."""
 
-    def __init__(self, keep: Keep | None, pace: Pace | None = None) -> None:
-        self._keep = keep
-        self._pace = pace or Pace(rate=10, burst=20)
-        self._notes = Notebook(self._write, limit=20, lost="a refused delivery is not kept")
+    def __init__(self, writer: BackgroundWriter[Delivery, str, str], bucket: TokenBucket | None = None) -> None:
+        self._writer = writer
+        self._bucket = bucket or TokenBucket(rate=10, burst=20)
 
-    def add(self, delivery: Delivery, token: str, problem: str) -> bool:
-        """Queue it; False when it is not kept. Never waits, never raises."""
-        if self._keep is None or delivery.route not in KEPT_ROUTES or not self._pace.allows(delivery.route):
+    def add(self, delivery: Delivery, problem: str) -> bool:
+        """Queue a refused delivery; False when it is not kept. Never waits and never raises."""
+        if delivery.route not in KEPT_ROUTES or not self._bucket.take(delivery.route):
             return False
-        return self._notes.add(delivery, "".join(char for char in token[:MAX_TOKEN] if " " <= char <= "~"), problem)
+        token = "".join(char for char in delivery.authorization[:MAX_TOKEN] if " " <= char <= "~")
+        return self._writer.add(delivery, token, problem)
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Until none waits; for tests."""
-        return self._notes.wait(timeout)
+    def wait(self, timeout: float) -> bool:
+        """Wait `timeout` seconds at most until everything is written. Returns whether it is."""
+        return self._writer.wait(timeout)
 
     def close(self) -> None:
-        """Write what waits, then stop."""
-        self._notes.close()
-
-    def _write(self, delivery: Delivery, token: str, problem: str) -> None:
-        if self._keep is not None:
-            self._keep(delivery, token, problem)
+        """Write what waits, within a bounded time."""
+        self._writer.close()

@@ -1,9 +1,9 @@
 """The shapes of what Vonage sends, as marshmallow schemas: liberal in what they take, exact in what they give.
 
-Each loads into the keyword arguments of a value in `recordings.model`. Which schema fits a payload is decided in
-`shapes`. Unknown fields are left out: Vonage adds some from time to time.
+Each schema loads the keyword arguments of a value in `recordings.model`. Which schema fits a payload is decided in
+`shapes`. Unknown fields are left out, because Vonage adds new ones from time to time.
 
-Ids are never checked against RFC 4122: live leg ids have no dashes, and the guides' own samples are malformed.
+No id is checked against RFC 4122: the leg ids of real calls have no dashes, and Vonage's guides show malformed ids.
 https://developer.vonage.com/en/voice/voice-api/webhook-reference
 """
 
@@ -11,36 +11,29 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
+from .payload import MAX_ID, UNSTORABLE, storable
+
 log = logging.getLogger(__name__)
 
-MAX_ID = 255
 MAX_URL = 2048
-MAX_WORDS = 1024
-MAX_SIZE = 2**63 - 1  # what a database's big integer holds
+MAX_TEXT = 1024
+MAX_SIZE = 2**63 - 1  # the most that a database's big integer holds
 
-# No database takes all of these, and none of them belongs into an id, a URL or a line of the log.
-_UNSTORABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-# A time outside was not meant; dates near the calendar's ends break arithmetic with deadlines.
+# A time outside of this range is a mistake, and a date near the calendar's ends breaks arithmetic with deadlines.
 _PLAUSIBLE = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
-def storable(text: str, most: int) -> bool:
-    """True for text that every database and log takes: at most `most` characters, no controls, no surrogates."""
-    return len(text) <= most and not _UNSTORABLE.search(text)
-
-
 def read_time(value: object) -> datetime | None:
-    """A moment in UTC, or None where none can be read: a strange time must not cost a recording.
+    """A time in UTC, or None when it cannot be read: an unreadable time must not cost a recording.
 
-    With or without milliseconds, `T` or a space, a zone or none (then UTC): Vonage's own samples differ in all of it.
+    Vonage's own samples differ in all of this: with milliseconds or without, with `T` or a space, with a time zone or
+    without one, which then means UTC.
     https://developer.vonage.com/en/api/voice#getCalls
     """
     if not isinstance(value, str):
@@ -54,7 +47,7 @@ def read_time(value: object) -> datetime | None:
 
 
 class Identifier(fields.Field[str]):
-    """Text of 1 to 255 characters without control characters. Where it is not required, empty is the same as absent."""
+    """Text of 1 to 255 characters without control characters. In a field that is not required, empty text is absent."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
         if not isinstance(value, str):
@@ -69,7 +62,7 @@ class Identifier(fields.Field[str]):
 
 
 class Size(fields.Field[int]):
-    """A number of bytes, or its digits as text, as a GET delivers it. Empty text is the same as absent."""
+    """A number of bytes, or its digits as text, as they come in a GET. Empty text is the same as absent."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
         if value == "":
@@ -82,7 +75,7 @@ class Size(fields.Field[int]):
 
 
 class Moment(fields.Field[datetime]):
-    """A time that may be missing or unreadable: then None, with a line in the log."""
+    """A time. When it is unreadable, the value is None, and the log says so."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
         moment = read_time(value)
@@ -93,7 +86,7 @@ class Moment(fields.Field[datetime]):
 
 
 class AudioUrl(fields.Field[str]):
-    """Where the audio is, or was not made: empty text announces an empty recording, and so does `null`.
+    """Where the audio is. Empty text announces an empty recording, and so does `null`.
 
     https://github.com/Vonage/vonage-node-sdk/issues/132
     """
@@ -106,24 +99,24 @@ class AudioUrl(fields.Field[str]):
         return value.strip()
 
 
-class Words(fields.Field[str]):
-    """Text that is good to know and never worth a refusal: what is no plain text of a sane length gives None."""
+class PlainText(fields.Field[str]):
+    """Text that is useful, but never a reason to refuse the event: anything that cannot be stored gives None."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
         if type(value) is int:
             return str(value) if abs(value) <= MAX_SIZE else None
-        return value if isinstance(value, str) and value and storable(value, MAX_WORDS) else None
+        return value if isinstance(value, str) and value and storable(value, MAX_TEXT) else None
 
 
 class Failure(fields.Field[str]):
-    """Why a transcription failed: text, or an object that is kept as JSON text."""
+    """Why a transcription failed: text, or an object, which becomes JSON text."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
         try:
             text = value if isinstance(value, str) else json.dumps(value)
         except RecursionError:
             return "(nested too deep to keep; see the raw delivery)"
-        return _UNSTORABLE.sub(" ", text)[:MAX_WORDS].strip() or None
+        return UNSTORABLE.sub(" ", text)[:MAX_TEXT].strip() or None
 
 
 def _optional(kind: type[fields.Field[Any]], data_key: str | None = None) -> Any:
@@ -131,7 +124,7 @@ def _optional(kind: type[fields.Field[Any]], data_key: str | None = None) -> Any
 
 
 class Liberal(Schema):
-    """The base of all: fields that we do not know are left out."""
+    """The base of all schemas: unknown fields are left out."""
 
     class Meta:
         unknown = EXCLUDE
@@ -150,7 +143,7 @@ class RecordingSchema(Liberal):
 
 
 class RtcRecordingSchema(RecordingSchema):
-    """`audio:record:done`, flattened: the recordings of the Conversation API carry other names for the same things.
+    """`audio:record:done`, flattened: the recordings of the Conversation API have other names for the same fields.
 
     https://developer.vonage.com/en/conversation/concepts/event
     """
@@ -158,18 +151,18 @@ class RtcRecordingSchema(RecordingSchema):
     recording_uuid = Identifier(required=True, data_key="recording_id")
     conversation_uuid = Identifier(required=True, data_key="conversation_id")
     recording_url = AudioUrl(required=True, allow_none=True, data_key="destination_url")
-    format = _optional(Words)
+    format = _optional(PlainText)
 
 
 class TranscriptionSchema(Liberal):
-    """The transcription webhook: no time in it, no URL when it failed.
+    """The transcription webhook. It has no time, and no URL when the transcription failed.
 
     https://developer.vonage.com/en/voice/voice-api/webhook-reference#transcription
     """
 
     recording_uuid = Identifier(required=True)
     conversation_uuid = _optional(Identifier)
-    status = _optional(Words)
+    status = _optional(PlainText)
     url = _optional(AudioUrl, "transcription_url")
     error = _optional(Failure)
 
@@ -182,7 +175,7 @@ class RtcTranscriptionSchema(TranscriptionSchema):
 
 
 class CallEventSchema(Liberal):
-    """Every other event. `call_uuid` stands for `uuid` in human and machine events; Conversation API events have `cid`.
+    """Every other event. Human and machine events have `call_uuid` for `uuid`, Conversation API events have `cid`.
 
     https://developer.vonage.com/en/voice/voice-api/webhook-reference#event-webhook
     """
@@ -194,7 +187,7 @@ class CallEventSchema(Liberal):
     cid = _optional(Identifier)
     uuid = _optional(Identifier)
     call_uuid = _optional(Identifier)
-    from_ = _optional(Words, "from")
-    to = _optional(Words)
-    direction = _optional(Words)
+    from_ = _optional(PlainText, "from")
+    to = _optional(PlainText)
+    direction = _optional(PlainText)
     timestamp = _optional(Moment)

@@ -1,7 +1,7 @@
-"""What is this payload? Recognition by shape, whatever the route, and the values that the catalogue takes.
+"""Which events a payload holds: it is recognised by its shape, and becomes the values that the catalogue takes.
 
-By default everything shares the application's event URL, so any shape may come to any route. Pure: a mapping in, events
-out; no Flask, no catalogue.
+By default Vonage sends everything to the application's event URL, so every shape may come to every route. Pure: a
+mapping in, events out; no Flask, no catalogue.
 https://developer.vonage.com/en/voice/voice-api/webhook-reference
 """
 
@@ -17,15 +17,13 @@ from marshmallow import Schema, ValidationError
 
 from recordings.model import Announcement, CallEvent, Event, Transcription
 
-from .payload import NotUnderstood
+from .payload import MAX_ID, NotUnderstood, storable
 from .schemas import (
-    MAX_ID,
     CallEventSchema,
     RecordingSchema,
     RtcRecordingSchema,
     RtcTranscriptionSchema,
     TranscriptionSchema,
-    storable,
 )
 
 log = logging.getLogger(__name__)
@@ -47,12 +45,12 @@ _RTC_FORMATS = {"mp3": "mp3", "wav": "wav", "ogg": "ogg", "vorbis": "ogg"}
 _CONVERSATIONS = ("conversation_uuid", "conversation_uuid_from", "conversation_uuid_to", "conversation_id", "cid")
 
 
-def understand(payload: Payload, route: str, told: Mapping[str, Any] = _NOTHING) -> tuple[Event, ...]:
+def understand(payload: Payload, route: str, from_our_url: Mapping[str, Any] = _NOTHING) -> tuple[Event, ...]:
     """The events in one payload. `route` is `recordings`, `events` or `transcriptions`.
 
-    The route matters only for what has no shape: on `events` it is a call event of the kind `unknown`, elsewhere a
-    mistake. `told` holds what our own eventUrl said of a recording: `flow`, `format`, `channels`.
-    Raises `NotUnderstood`, with every fault in the message.
+    The route matters only for a payload of no known shape: on `events` it is a call event of the kind `unknown`, on the
+    other routes it is a mistake. `from_our_url` is what our own eventUrl says of a recording: `flow`, `format`,
+    `channels`. Raises `NotUnderstood`, with every fault in the message.
     """
     match payload.get("type"):
         case "audio:record:done":
@@ -60,66 +58,66 @@ def understand(payload: Payload, route: str, told: Mapping[str, Any] = _NOTHING)
         case "audio:transcribe:done":
             return (_rtc_transcription(payload),)
     if _recording_shaped(payload):
-        return (_recording(payload, told),)
+        return (_recording(payload, from_our_url),)
     if "transcription_url" in payload or payload.get("status") in _TRANSCRIBED:
         return (_transcription(_load(_TRANSCRIPTION, payload)),)
     kind = _kind(payload)
     if kind == "unknown" and route == "recordings":
-        return (_recording(payload, told),)  # raises: it names what this lacks to be a recording
+        return (_recording(payload, from_our_url),)  # raises, and names the fields that a recording needs
     if kind == "unknown" and route == "transcriptions":
         return (_transcription(_load(_TRANSCRIPTION, payload)),)
     return (_call_event(payload, kind), *_spoken(payload))
 
 
 def _recording_shaped(payload: Payload) -> bool:
-    """Asked before `status`, which some recording payloads in the wild carry.
+    """Whether this is a recording. It is checked before `status`, which some real recording payloads have, too.
 
-    A URL without the id is a recording too, a broken one: it must not pass as some call event and be forgotten.
+    A URL without an id is a broken recording: it must not be taken for a call event and be forgotten.
     """
     return "recording_url" in payload and ("recording_uuid" in payload or bool(payload["recording_url"]))
 
 
-def _recording(payload: Payload, told: Mapping[str, Any]) -> Announcement:
-    return _announcement(_load(_RECORDING, payload), told)
+def _recording(payload: Payload, from_our_url: Mapping[str, Any]) -> Announcement:
+    return _announcement(_load(_RECORDING, payload), from_our_url)
 
 
-def _announcement(words: dict[str, Any], told: Mapping[str, Any]) -> Announcement:
-    words["recording_url"] = words["recording_url"] or ""
-    return Announcement(**words, **told)
+def _announcement(values: dict[str, Any], more: Mapping[str, Any]) -> Announcement:
+    values["recording_url"] = values["recording_url"] or ""
+    return Announcement(**values, **more)
 
 
 def _rtc_recording(payload: Payload) -> Announcement:
     """A recording of the Conversation API: its id, URL and times are in `body`, under other names."""
-    words = _load(_RTC_RECORDING, _flattened(payload))
-    words["format"] = _RTC_FORMATS.get(words["format"] or "")
-    return _announcement(words, {"origin": "rtc"})
+    values = _load(_RTC_RECORDING, _flattened(payload))
+    values["format"] = _RTC_FORMATS.get(values["format"] or "")
+    return _announcement(values, {"origin": "rtc"})
 
 
 def _flattened(payload: Payload) -> Payload:
     body = payload.get("body")
     if not isinstance(body, Mapping):
         raise NotUnderstood("body: it is missing, or no object.")
-    # Both spellings are in use for the conversation.
+    # Vonage uses both names for the conversation.
     conversation = {"conversation_id": payload.get("conversation_id") or payload.get("cid")}
     return {**body, **conversation, "timestamp": payload.get("timestamp")}
 
 
 def _rtc_transcription(payload: Payload) -> Transcription:
-    words = _load(_RTC_TRANSCRIPTION, _flattened(payload))
-    words["status"] = "transcribed" if words["url"] else "transcription_failed"  # the event itself has none
-    return _transcription(words)
+    values = _load(_RTC_TRANSCRIPTION, _flattened(payload))
+    values["status"] = "transcribed" if values["url"] else "transcription_failed"  # this event has no status
+    return _transcription(values)
 
 
-def _transcription(words: dict[str, Any]) -> Transcription:
-    if not words["url"] and not words["status"]:
+def _transcription(values: dict[str, Any]) -> Transcription:
+    if not values["url"] and not values["status"]:
         raise NotUnderstood("transcription_url: it is missing, and no status tells why.")
-    words["url"] = words["url"] or None
-    words["status"] = words["status"] or "transcribed"
-    return Transcription(**words)
+    values["url"] = values["url"] or None
+    values["status"] = values["status"] or "transcribed"
+    return Transcription(**values)
 
 
 def _kind(payload: Payload) -> str:
-    """The order is that of Vonage's own .NET SDK: several marks may stand in one event.
+    """The kind of a call event. An event may have the marks of several kinds: Vonage's own .NET SDK gives the order.
 
     https://github.com/Vonage/vonage-dotnet-sdk/blob/main/Vonage/Voice/EventWebhooks/EventBase.cs
     """
@@ -136,16 +134,16 @@ def _kind(payload: Payload) -> str:
 
 
 def _call_event(payload: Payload, kind: str) -> CallEvent:
-    words = _load(_CALL_EVENT, payload)
-    conversations = tuple(dict.fromkeys(words[name] for name in _CONVERSATIONS if words[name]))
-    leg = words["uuid"] or words["call_uuid"]
+    values = _load(_CALL_EVENT, payload)
+    conversations = tuple(dict.fromkeys(values[name] for name in _CONVERSATIONS if values[name]))
+    leg = values["uuid"] or values["call_uuid"]
     if not conversations and not leg:
         raise NotUnderstood("The payload is no event: it names no recording, no conversation and no call.")
-    return CallEvent(kind, conversations, leg, words["from_"], words["to"], words["direction"], words["timestamp"])
+    return CallEvent(kind, conversations, leg, values["from_"], values["to"], values["direction"], values["timestamp"])
 
 
 def _spoken(payload: Payload) -> tuple[Announcement, ...]:
-    """The audio that an `input` action with `saveAudio` left: a recording without an id but the file's own.
+    """The audio of an `input` action with `saveAudio`: a recording that has no id but that of its file.
 
     https://developer.vonage.com/en/voice/voice-api/ncco-reference#speech-recognition-settings
     """
@@ -155,28 +153,27 @@ def _spoken(payload: Payload) -> tuple[Announcement, ...]:
         return ()
     if not isinstance(url, str):
         raise NotUnderstood("speech.recording_url: This URL is no text.")
-    found = file_id(url)
-    if not found:
+    recording_uuid = file_id(url)
+    if not recording_uuid:
         log.warning("speech.recording_url has no file id in it: the event is noted, there is nothing to archive")
         return ()
-    words: dict[str, Any] = {"recording_uuid": found, "recording_url": url}
-    words |= {name: payload.get(name) for name in ("conversation_uuid", "timestamp")}
-    return (_announcement(_load(_RECORDING, words), {"origin": "asr"}),)
+    fields: dict[str, Any] = {"recording_uuid": recording_uuid, "recording_url": url}
+    fields |= {name: payload.get(name) for name in ("conversation_uuid", "timestamp")}
+    return (_announcement(_load(_RECORDING, fields), {"origin": "asr"}),)
 
 
 def file_id(url: str) -> str:
-    """The id of the file behind a recording URL, `""` when there is none: `id=` of the query, else the last segment.
+    """The id of the file behind a recording URL: the query's `id`, else the path's last segment; `""` without either.
 
-    `/v1/files/<id>` today, `/media/download?id=<id>` until about 2018.
+    The path is `/v1/files/<id>` today, and was `/media/download?id=<id>` until about 2018.
     https://developer.vonage.com/en/voice/voice-api/guides/recording
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         return ""
-    named = parse_qs(parts.query).get("id", [""])[0]
-    found = named or parts.path.rstrip("/").rpartition("/")[2]
-    return found if storable(found, MAX_ID) else ""
+    id_ = parse_qs(parts.query).get("id", [""])[0] or parts.path.rstrip("/").rpartition("/")[2]
+    return id_ if storable(id_, MAX_ID) else ""
 
 
 def _load(schema: Schema, payload: Payload) -> dict[str, Any]:

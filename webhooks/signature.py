@@ -1,6 +1,6 @@
 """Is this webhook from Vonage? The signed token and the payload hash, judged as a pure function of the request.
 
-No Flask, no database, no settings here: values in, a verdict out. What follows from a verdict is the door's matter.
+No Flask, no database, no settings here: values in, a verdict out. What follows from a verdict is decided elsewhere.
 
 Voice webhooks carry `Authorization: Bearer <JWT>`, HS256 with the account's signature secret, and no `exp`: the age is
 checked against `iat`. https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks
@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 import math
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,15 +21,14 @@ from typing import Any, Protocol
 import jwt
 from jwt.algorithms import HMACAlgorithm
 
-from .payload import read_query
+from .payload import MAX_ID, read_query, storable
 
 ISSUER = "Vonage"
 MAX_TOKEN = 8192  # a real one has some 500 characters; servers cut headers at about this length
 
-# What we write into the URLs that Vonage calls back: nobody says whether the hash of a GET covers these too.
+# The parameters that we write into the URLs that Vonage calls: the documentation does not say whether the hash of a GET
+# covers them, too.
 OUR_PARAMETERS = frozenset({"flow", "name", "role"})
-
-_UNSTORABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Headers(Protocol):
@@ -39,8 +37,8 @@ class Headers(Protocol):
     def get(self, key: str, default: str, /) -> str: ...
 
 
-class Standing(Enum):
-    """What a request proved about its sender."""
+class SignatureStatus(Enum):
+    """What a request's signature proves."""
 
     VALID = "valid"
     UNSIGNED = "unsigned"
@@ -49,9 +47,12 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement on one request. `reason` is for the log alone: a sender who failed learns nothing from us."""
+    """The judgement on one request. `reason` is for the log alone: a sender learns nothing from a signature that fails.
 
-    standing: Standing
+    `application_id`, `jti` and `api_key` are the token's, and set only where it is valid.
+    """
+
+    status: SignatureStatus
     reason: str = ""
     application_id: str | None = None
     jti: str | None = None
@@ -75,22 +76,24 @@ def verify(
     """
     scheme, _, token = headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() != "bearer":
-        return Verdict(Standing.UNSIGNED, "no Bearer token")
+        return Verdict(SignatureStatus.UNSIGNED, "no Bearer token")
     claims = _claims(token.strip(), secrets)
     if isinstance(claims, str):
-        return Verdict(Standing.BAD, claims)
+        return Verdict(SignatureStatus.BAD, claims)
     fault = _fault(claims, now, max_age, leeway)
     if not fault and not _covers(claims["payload_hash"], method, query, body):
         fault = "the payload hash differs: the payload is not the one that was signed"
     if fault:
-        return Verdict(Standing.BAD, fault)
-    return Verdict(Standing.VALID, "", claims.get("application_id") or None, claims["jti"], claims.get("api_key"))
+        return Verdict(SignatureStatus.BAD, fault)
+    return Verdict(
+        SignatureStatus.VALID, "", claims.get("application_id") or None, claims["jti"], claims.get("api_key")
+    )
 
 
 class _AnyLength(HMACAlgorithm):
-    """HS256 with whatever secret Vonage handed out: PyJWT warns, at each request, about those below 32 bytes.
+    """HS256 with a secret of any length: Vonage hands out some below 32 bytes, of which PyJWT warns at each request.
 
-    It also looks into the secret each time, for a public key that somebody took for one: `Verifier` does so once.
+    PyJWT also checks at each request that the secret is no public key: `Verifier` checks it once.
     """
 
     def prepare_key(self, key: str | bytes) -> bytes:
@@ -101,7 +104,7 @@ class _AnyLength(HMACAlgorithm):
 
 
 def _may_be_secret(key: bytes) -> bool:
-    """Not what PyJWT takes for a public key: whoever knows that one could sign with it."""
+    """Whether this is a secret, and not a public key: everybody who knows a public key could sign with it."""
     try:
         return key != b"" and b"-----BEGIN" not in key and bool(HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(key))
     except jwt.InvalidKeyError:
@@ -116,7 +119,7 @@ def _claims(token: str, secrets: tuple[bytes, ...]) -> dict[str, Any] | str:
     """The claims of a token that one of the secrets signed with HS256, or why there are none."""
     if len(token) > MAX_TOKEN:
         return "the token is too long"
-    # Every secret is tried, whichever fits, so that the time taken tells nothing about which it was.
+    # All secrets are tried, also after one that fits, so that the time tells nothing about which of them it was.
     payloads = [payload for payload in [_payload(token, secret) for secret in secrets] if payload is not None]
     if not payloads:
         return "no configured signature secret made this token, or it is malformed, or not HS256"
@@ -143,7 +146,7 @@ def _fault(claims: dict[str, Any], now: float, max_age: float, leeway: float) ->
         return "the token has no usable iat"
     if not now - max_age <= issued <= now + leeway:
         return "the token is too old or from the future: compare this machine's clock"
-    # Vonage sets no exp; should it ever, an expired token is an expired token.
+    # Vonage sets no exp today. Where there is one, it counts.
     expires = claims.get("exp", math.inf)
     if not _number(expires) or not expires > now - leeway:
         return "the token has expired"
@@ -159,7 +162,7 @@ def _number(value: object) -> bool:
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 255 and not _UNSTORABLE.search(value)
+    return isinstance(value, str) and value != "" and storable(value, MAX_ID)
 
 
 def _covers(claimed: str, method: str, query: str, body: bytes) -> bool:
@@ -171,7 +174,8 @@ def _covers(claimed: str, method: str, query: str, body: bytes) -> bool:
 def _query_forms(query: str) -> Iterator[bytes]:
     """What the hash of a GET may cover: the parameters in their order, as one compact JSON object of strings.
 
-    Vonage gives no vector for text outside ASCII, nor for parameters that the URL had from us, so each reading counts.
+    Vonage documents no example with text outside ASCII, or with parameters of our own in the URL: so the hash may be
+    that of any of the four possible forms.
     https://api.support.vonage.com/hc/en-us/articles/19033783342876
     """
     parameters = read_query(query)
@@ -184,10 +188,11 @@ def _query_forms(query: str) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Verifier:
-    """The judge that the door keeps: the secrets (old and new during a rotation) and the window, in seconds.
+    """Verifies requests with the configured secrets, the old and the new one during a rotation.
 
-    `allow_unsigned` lets requests without a token pass; a wrong token never does. Without any secret nothing can be
-    judged, and a token counts as none.
+    `max_age` is how old a token may be, and `leeway` how far in the future, both in seconds. `allow_unsigned` accepts
+    requests without a token; a request with a wrong token is never accepted. Without any secret nothing can be
+    verified, and every request counts as unsigned.
     """
 
     secrets: tuple[str, ...] = field(repr=False)
@@ -209,6 +214,11 @@ class Verifier:
     def check(self, method: str, headers: Headers, query: str, body: bytes) -> Verdict:
         """Judge one request now."""
         if not self._keys:
-            return Verdict(Standing.UNSIGNED, "no signature secret is configured, nothing can be judged")
+            return Verdict(SignatureStatus.UNSIGNED, "no signature secret is configured, nothing can be judged")
         now = self.clock()
         return verify(method, headers, query, body, self._keys, now, max_age=self.max_age, leeway=self.leeway)
+
+    def accepts(self, verdict: Verdict) -> bool:
+        """Whether this proof is enough: a valid signature is, a bad one never is, and none at all is where allowed."""
+        unsigned = verdict.status is SignatureStatus.UNSIGNED and self.allow_unsigned
+        return verdict.status is SignatureStatus.VALID or unsigned

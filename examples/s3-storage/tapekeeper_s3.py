@@ -1,8 +1,9 @@
 """Keeps recordings in Amazon S3, or in any store that speaks its protocol: `STORAGE_URL=s3://bucket/prefix`.
 
-A plugin for Tapekeeper that imports nothing of it. A short recording is one PutObject, a longer one a multipart upload
-with one part in memory at a time. Both are committed with `If-None-Match: *`, so that the first writer of a key wins,
-and with a checksum of the whole object, so that S3 itself refuses what arrived changed.
+A plugin for Tapekeeper that imports nothing of Tapekeeper. A short recording is stored by one PutObject, a longer
+recording by a multipart upload with one part in memory at a time. The last request of each carries `If-None-Match: *`,
+so that the first writer of a key wins, and a checksum of the whole object, so that S3 refuses bytes that were changed
+on the way.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from botocore.exceptions import NoCredentialsError as NoCredentials
 hookimpl = pluggy.HookimplMarker("tapekeeper")
 log = logging.getLogger(__name__)
 
-# The least that S3 takes for any part but the last. With its 10 000 parts that makes objects of 48 GiB.
+# The smallest size that S3 accepts for a part, except the last. With at most 10,000 parts, an object has up to 48 GiB.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 PART = 5 * 1024 * 1024
-PIECE = 1024 * 1024
-WEEK = 7 * 24 * 3600  # no signed URL lives longer
+PIECE = 1024 * 1024  # the size of the pieces that `get` gives
+WEEK = 7 * 24 * 3600  # seconds: the longest life of a signed URL
 
 _SEGMENT = r"[A-Za-z0-9]([A-Za-z0-9!_.=()'-]*[A-Za-z0-9!_=()'-])?"
 _KEY = re.compile(f"{_SEGMENT}(/{_SEGMENT})*")
@@ -41,18 +42,18 @@ def register_storage_backends() -> dict[str, Any]:
     return {"s3": S3Storage}
 
 
-# --- Errors: Tapekeeper reads `retryable`, `blocked` and `retry_after`, and shows the message ------------------------
+# --- Errors: Tapekeeper reads `retryable` and `blocked`, and shows the message ---------------------------------------
 
 
 class S3Error(Exception):
-    """S3 cannot do it now: time may help."""
+    """S3 cannot do it now; a later attempt may succeed."""
 
     retryable = True
     blocked = False
 
 
 class S3Misconfigured(S3Error):
-    """A person must mend it: credentials, rights, a missing bucket."""
+    """A person must correct something: credentials, rights, a missing bucket."""
 
     blocked = True
 
@@ -64,16 +65,16 @@ class ObjectNotFound(S3Error):
 
 
 class InvalidKey(S3Error):
-    """A key that some store would not keep as it is."""
+    """A key that not every store can keep unchanged."""
 
     retryable = False
 
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-_MISSING = {"404", "NoSuchKey", "NotFound"}
-_TAKEN = {"412", "PreconditionFailed"}
-_BEHIND_THE_END = {"416", "InvalidRange"}
-_MENDS = {
+_OBJECT_MISSING = {"404", "NoSuchKey", "NotFound"}
+_KEY_TAKEN = {"412", "PreconditionFailed"}
+_RANGE_BEHIND_THE_END = {"416", "InvalidRange"}
+_ADVICE = {
     "NoSuchBucket": "Create the bucket, or correct STORAGE_URL.",
     "AccessDenied": "Give these credentials the rights that README.md lists; an object lock refuses too.",
     "403": "Check the credentials and their rights: README.md lists what is needed.",
@@ -95,17 +96,17 @@ _MENDS = {
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """What boto3 raises, as this module's errors. Only our own calls run inside: never the source's."""
+def _translated(what: str) -> Iterator[None]:
+    """Turn the errors of boto3 into the errors above. Never read the source inside: its errors must pass unchanged."""
     try:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         message = error.response.get("Error", {}).get("Message", "")
-        if code in _MISSING:
+        if code in _OBJECT_MISSING:
             raise ObjectNotFound(f"{what} does not exist.") from error
-        if code in _MENDS:
-            raise S3Misconfigured(f"{what}: S3 says {code} {message}. {_MENDS[code]}") from error
+        if code in _ADVICE:
+            raise S3Misconfigured(f"{what}: S3 says {code} {message}. {_ADVICE[code]}") from error
         raise S3Error(f"{what}: S3 says {code} {message}.") from error
     except NoCredentials as error:
         raise S3Misconfigured(
@@ -130,15 +131,15 @@ class S3Storage:
 
     @classmethod
     def from_url(cls, url: str, env: Mapping[str, str]) -> S3Storage:
-        """Make one from `s3://bucket/prefix`; credentials, region and endpoint under the names that AWS gave them.
+        """Make one from `s3://bucket/prefix`; `env` holds credentials, region and endpoint under the names of AWS.
 
-        Whatever `env` lacks, boto3 looks up in its own places: config files, container and instance roles.
+        What `env` lacks, boto3 looks up in its own places: config files, container and instance roles.
         """
         parts = urlsplit(url)
         if not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
             raise S3Misconfigured(f"STORAGE_URL {url.partition('@')[2] or url!r} is wrong: write s3://bucket/prefix")
         endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or None
-        with _explained(f"s3://{parts.netloc}"):
+        with _translated(f"s3://{parts.netloc}"):
             session = boto3.Session(
                 aws_access_key_id=env.get("AWS_ACCESS_KEY_ID") or None,
                 aws_secret_access_key=env.get("AWS_SECRET_ACCESS_KEY") or None,
@@ -148,7 +149,7 @@ class S3Storage:
             )
             config = Config(
                 signature_version="s3v4",
-                # Stores that are not Amazon's seldom have a host name for each bucket.
+                # Stores other than Amazon's seldom have a host name for each bucket.
                 s3={"addressing_style": "path" if endpoint else "auto"},
                 retries={"mode": "standard", "total_max_attempts": 3},
                 connect_timeout=5,
@@ -161,39 +162,38 @@ class S3Storage:
         return f"S3Storage({self._uri('')!r})"
 
     def put(self, key: str, source: Any, *, content_type: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-        """Store the source under `key`, or leave no trace. A taken key is described, and the source not opened."""
+        """Store the source under `key`, or leave no trace. When the key holds an object, the source is not opened."""
         if not _KEY.fullmatch(key) or len(key) > 512 or max(map(len, key.split("/"))) > 200:
-            raise InvalidKey(f"The key {key[:80]!r} is not one that every store keeps as it is.")
-        there = self._found(key)
-        if there:
-            return there
+            raise InvalidKey(f"Not every store can keep the key {key[:80]!r} unchanged.")
+        if existing := self._existing(key):
+            return existing
         labels = {"ContentType": content_type, "Metadata": dict(metadata)}
         with source.open() as stream:
-            # `read` gives fewer bytes than it was asked for at the end only.
-            piece = stream.read(PART)
-            if len(piece) < PART:
-                stored = self._put_whole(key, piece, labels)
+            # `read` gives fewer bytes than it was asked for only at the end. The list alone holds the first part, and
+            # `_send_parts` empties it: a variable here would keep that part in memory during the whole upload.
+            first = [stream.read(PART)]
+            if len(first[0]) < PART:
+                stored = self._put_whole(key, first[0], labels)
             else:
-                stored = self._put_parts(key, [piece], stream, labels)
+                stored = self._put_parts(key, first, stream, labels)
         if stored:
             return stored
-        there = self._found(key)
-        if there:
-            return there
-        raise S3Error(f"{self._uri(key)} was there and was deleted meanwhile. It is tried again.")
+        if existing := self._existing(key):
+            return existing
+        raise S3Error(f"Another writer stored {self._uri(key)}, and it was deleted meanwhile. It is tried again.")
 
     def head(self, key: str) -> dict[str, Any]:
-        """What is under `key`, in S3's own words."""
-        with _explained(self._uri(key)):
-            told = self._client.head_object(**self._at(key), ChecksumMode="ENABLED")
-        metadata = dict(told.get("Metadata", {}))
-        # What S3 checked; where a store keeps no such checksum, what was written beside the bytes.
-        sha256 = _hex(told.get("ChecksumSHA256")) or metadata.get("sha256")
+        """Size, content type, checksums and metadata of the object, as S3 knows them."""
+        with _translated(self._uri(key)):
+            answer = self._client.head_object(**self._at(key), ChecksumMode="ENABLED")
+        metadata = dict(answer.get("Metadata", {}))
+        # The checksum that S3 verified; else, for a store that keeps none, the one that `put` wrote into the metadata.
+        sha256 = _hex(answer.get("ChecksumSHA256")) or metadata.get("sha256")
         metadata.pop("sha256", None)
         return {
             "key": key,
-            "size": told["ContentLength"],
-            "content_type": told.get("ContentType"),
+            "size": answer["ContentLength"],
+            "content_type": answer.get("ContentType"),
             "checksums": {"sha256": sha256} if sha256 else {},
             "metadata": metadata,
             "uri": self._uri(key),
@@ -202,15 +202,16 @@ class S3Storage:
     def get(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes from `start` up to `end`, exclusive, in pieces of 1 MiB."""
         if end is not None and end <= start:
-            self.head(key)  # nothing is asked for, but a missing key is missing all the same
+            self.head(key)  # no byte is asked for, but a missing key is an error all the same
             return
-        # A range is inclusive in HTTP. The whole object is asked for without one: only then is its checksum checked.
+        # In HTTP the end of a range is inclusive. A whole object is read without a range: only then is the checksum
+        # checked that S3 keeps of it.
         span = {} if start == 0 and end is None else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-        with _explained(self._uri(key)):
+        with _translated(self._uri(key)):
             try:
                 body = self._client.get_object(**self._at(key), **span)["Body"]
             except ClientError as error:
-                if error.response["Error"]["Code"] in _BEHIND_THE_END:
+                if error.response["Error"]["Code"] in _RANGE_BEHIND_THE_END:
                     return
                 raise
             with body:
@@ -218,22 +219,22 @@ class S3Storage:
 
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is fine."""
-        with _explained(self._uri(key)):
+        with _translated(self._uri(key)):
             self._client.delete_object(**self._at(key))
 
     def list(self, prefix: str = "") -> Iterator[dict[str, Any]]:
-        """Every object whose key starts with `prefix`; S3 gives them in the order of the keys' bytes."""
+        """Every object whose key starts with `prefix`; S3 sorts them by the bytes of their keys."""
         pages = self._client.get_paginator("list_objects_v2")
-        with _explained(self._uri(prefix)):
+        with _translated(self._uri(prefix)):
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
-                for found in page.get("Contents", []):
-                    key = found["Key"].removeprefix(self._prefix)
-                    yield {"key": key, "size": found["Size"], "uri": self._uri(key)}
+                for entry in page.get("Contents", []):
+                    key = entry["Key"].removeprefix(self._prefix)
+                    yield {"key": key, "size": entry["Size"], "uri": self._uri(key)}
 
     def signed_url(self, key: str, expires_in: int) -> str | None:
-        """A URL that serves the object for so many seconds, a week at most; None without credentials to sign with."""
+        """A URL that serves the object for `expires_in` seconds, a week at most; None without credentials to sign."""
         try:
-            with _explained(self._uri(key)):
+            with _translated(self._uri(key)):
                 seconds = max(1, min(expires_in, WEEK))
                 return str(self._client.generate_presigned_url("get_object", Params=self._at(key), ExpiresIn=seconds))
         except S3Misconfigured:
@@ -242,42 +243,42 @@ class S3Storage:
     def check(self) -> None:
         """Raise, with what to do, when the bucket cannot be reached with these credentials."""
         try:
-            with _explained(f"s3://{self._bucket}"):
+            with _translated(f"s3://{self._bucket}"):
                 self._client.head_bucket(Bucket=self._bucket)
         except ObjectNotFound as error:
-            raise S3Misconfigured(f"s3://{self._bucket} does not exist. {_MENDS['NoSuchBucket']}") from error
+            raise S3Misconfigured(f"s3://{self._bucket} does not exist. {_ADVICE['NoSuchBucket']}") from error
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
-    # --- ways in ---
+    # --- uploads ---
 
     def _put_whole(self, key: str, data: bytes, labels: dict[str, Any]) -> dict[str, Any] | None:
-        """One request. None when the key was taken meanwhile."""
+        """Store it with one request. None when another writer was first with this key."""
         digest = hashlib.sha256(data)
         labels = labels | {"Metadata": labels["Metadata"] | {"sha256": digest.hexdigest()}}
         try:
-            with _explained(self._uri(key)), _lost_race():
+            with _translated(self._uri(key)), _lost_race():
                 self._client.put_object(
                     **self._at(key), **labels, Body=data, IfNoneMatch="*", ChecksumSHA256=_base64(digest.digest())
                 )
-        except _Taken:
+        except _KeyTaken:
             return None
         return {"size": len(data), "sha256": digest.hexdigest(), "created": True, "uri": self._uri(key)}
 
     def _put_parts(self, key: str, first: list[bytes], stream: Any, labels: dict[str, Any]) -> dict[str, Any] | None:
-        """A multipart upload; `first` holds its first part, and is emptied. None when the key was taken meanwhile."""
-        with _explained(self._uri(key)):
-            # CRC32 of the whole object, not of the parts: S3 can check it when the last of them is in.
+        """A multipart upload; takes its first part out of `first`. None when another writer was first with this key."""
+        with _translated(self._uri(key)):
+            # A CRC32 of the whole object, not of each part: S3 can check it once it has the last part.
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
-            made = self._client.create_multipart_upload(
+            created = self._client.create_multipart_upload(
                 **self._at(key), **labels, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
             )
-        upload = self._at(key) | {"UploadId": made["UploadId"]}
+        upload = self._at(key) | {"UploadId": created["UploadId"]}
         try:
             return self._send_parts(key, upload, first, stream)
-        except _Taken:
+        except _KeyTaken:
             self._abort(upload)
             return None
         except BaseException:
@@ -287,7 +288,7 @@ class S3Storage:
     def _send_parts(self, key: str, upload: dict[str, Any], first: list[bytes], stream: Any) -> dict[str, Any]:
         size, crc, digest, parts = 0, 0, hashlib.sha256(), []
         while piece := first.pop() if first else stream.read(PART):
-            with _explained(self._uri(key)):
+            with _translated(self._uri(key)):
                 answer = self._client.upload_part(
                     **upload, PartNumber=len(parts) + 1, Body=piece, ChecksumAlgorithm="CRC32"
                 )
@@ -297,8 +298,8 @@ class S3Storage:
             parts.append(part)
             size, crc = size + len(piece), zlib.crc32(piece, crc)
             digest.update(piece)
-            del piece  # before the next is read: one part in memory, not two
-        with _explained(self._uri(key)), _lost_race():
+            del piece  # before the next part is read, or two parts would be in memory
+        with _translated(self._uri(key)), _lost_race():
             self._client.complete_multipart_upload(
                 **upload,
                 MultipartUpload={"Parts": parts},
@@ -310,14 +311,14 @@ class S3Storage:
         return {"size": size, "sha256": digest.hexdigest(), "created": True, "uri": self._uri(key)}
 
     def _abort(self, upload: dict[str, Any]) -> None:
-        """Drop the parts: S3 bills them until then. A process that is killed leaves them to the lifecycle rule."""
+        """Delete the parts, which S3 bills until then. The parts of a killed process are left to the lifecycle rule."""
         try:
             self._client.abort_multipart_upload(**upload)
         except (ClientError, BotoCoreError) as error:
-            log.warning("An upload to %s could not be aborted: its parts stay. %s", self._uri(""), error)
+            log.warning("An upload could not be aborted; the lifecycle rule of README.md removes its parts. %s", error)
 
-    def _found(self, key: str) -> dict[str, Any] | None:
-        """What `put` says of a key that is taken, or None."""
+    def _existing(self, key: str) -> dict[str, Any] | None:
+        """What `put` answers when the key already holds an object; None when it holds none."""
         try:
             info = self.head(key)
         except ObjectNotFound:
@@ -336,18 +337,18 @@ class S3Storage:
         return f"s3://{self._bucket}/{self._prefix}{key}"
 
 
-class _Taken(Exception):
-    """Another writer was first."""
+class _KeyTaken(Exception):
+    """Another writer stored an object under this key first."""
 
 
 @contextmanager
 def _lost_race() -> Iterator[None]:
-    """Around the one request that makes an object visible."""
+    """Around the one request that makes an object visible: raises `_KeyTaken` when another writer was first."""
     try:
         yield
     except ClientError as error:
-        if str(error.response.get("Error", {}).get("Code", "")) in _TAKEN:
-            raise _Taken from error
+        if str(error.response.get("Error", {}).get("Code", "")) in _KEY_TAKEN:
+            raise _KeyTaken from error
         raise
 
 
@@ -356,5 +357,5 @@ def _base64(digest: bytes) -> str:
 
 
 def _hex(encoded: str | None) -> str | None:
-    """S3's base64 as hex; None for a checksum of parts, which ends in their number."""
+    """The base64 of S3 as hex; None for a checksum made of the parts' checksums, which ends in their number."""
     return base64.b64decode(encoded).hex() if encoded and "-" not in encoded else None

@@ -1,4 +1,4 @@
-"""One copy's way from its source to its store: fetched, checked, stored, verified, recorded.
+"""How one copy gets from its source into its store: fetched, checked, stored, verified, recorded.
 
-No SQL: rows are read and written by `recordings.catalogue`.
+No SQL stands here: rows are read and written by `recordings.catalogue`.
 """

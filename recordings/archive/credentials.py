@@ -21,7 +21,7 @@ _ACCEPTED = "paste the application's private.key (PEM; \\n for line ends is fine
 
 
 class ApplicationToken:
-    """Mints the JWT that authorises a download. Parse the key once (it costs 30 ms) and keep this.
+    """Mints the JWT that authorises a download. Make one and keep it: parsing the key takes 30 ms.
 
     https://developer.vonage.com/en/getting-started/concepts/authentication#json-web-tokens
     """
@@ -45,7 +45,7 @@ class ApplicationToken:
         return f"ApplicationToken({self._application_id!r})"
 
     def mint(self) -> str:
-        """A fresh token. No `acl`: without one it may read files, and no documented path list names them."""
+        """A fresh token. Without an `acl` it may read files, and no documented `acl` path covers them."""
         # How much clock skew Vonage tolerates is not documented: date it a little back.
         issued = self._clock() - timedelta(seconds=10)
         claims = {
@@ -57,15 +57,15 @@ class ApplicationToken:
         return jwt.encode(claims, self._key, algorithm="RS256")
 
     def public_pem(self) -> str:
-        """The public half of the key, as PEM: what a pretend Vonage checks our tokens with."""
-        form = (Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        return self._key.public_key().public_bytes(*form).decode("ascii")
+        """The public key, as PEM: a pretend Vonage checks our tokens with it."""
+        public_key = self._key.public_key()
+        return public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
 def load_private_key(text: str) -> RSAPrivateKey:
-    """The RSA key in any of the forms that people have it in: PKCS#1 or PKCS#8, unencrypted.
+    """The RSA key out of PKCS#1 or PKCS#8, unencrypted, in any of the forms that the setting may have.
 
-    Raises `ValueError`, which says what to write and never quotes what was read.
+    Raises `ValueError`, which says what to write and never quotes the setting.
     """
     pem = _pem(text)
     try:
@@ -99,12 +99,12 @@ def _unfolded(text: str) -> str:
 def _from_base64(text: str) -> str:
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode("ascii").strip()
-    except ValueError:  # no base64, or of no text
+    except ValueError:  # not base64, or base64 of bytes that are no text
         return ""
 
 
 def _from_file(text: str) -> str:
     try:
         return Path(text).expanduser().read_text("ascii")
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: nobody's home
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home directory
         raise ValueError(f"there is no such file, and it is no key either: {_ACCEPTED}") from None

@@ -1,8 +1,9 @@
-"""The one table of what goes wrong and what follows: every cause's state, its wait, and where its meaning is written.
+"""What a failed attempt means: the copy's next state, the wait before the next attempt, and the sentence to show.
 
-- transient (`waiting`): tried again with exponential back-off and jitter until day 29 after the recording's end;
-- configuration (`blocked`): only a person can mend it; tried again every hour and at each worker's start;
-- permanent (`failed`): a person may retry it.
+- `waiting`, a passing failure: tried again with exponential back-off and jitter until day 29 after the recording's end;
+- `blocked`, a fault in the configuration, which only a person can mend: tried again every hour and at each worker's
+  start;
+- `failed`, a permanent failure: a person may retry it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from recordings.errors import SourceDenied, SourceError, SourceMissing, SourceUnavailable
 from recordings.model import Recording, State
+from recordings.retry_after import parse_retry_after
 
 
 class _Cause(NamedTuple):
@@ -48,27 +49,14 @@ _OTHER = _Cause(SourceUnavailable, "Vonage answered with a status that makes no 
 
 
 def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
-    """The error that a download's status other than 200 stands for, with the wait that Retry-After asks for."""
+    """The error that stands for a download's status other than 200, with the wait that Retry-After asks for."""
     cause = _BY_STATUS.get(status) or {4: _ANY_4XX, 5: _ANY_5XX}.get(status // 100, _OTHER)
-    named = cause.meaning if str(status) in cause.meaning else f"{cause.meaning} (HTTP {status})"
-    return cause.error(named, retry_after=retry_after(headers.get("Retry-After"), now))
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for, in either of its forms, or None. RFC 9110 section 10.2.3."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value.strip()[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):  # no date, or one beyond the calendar
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+    message = cause.meaning if str(status) in cause.meaning else f"{cause.meaning} (HTTP {status})"
+    return cause.error(message, retry_after=parse_retry_after(headers.get("Retry-After"), now))
 
 
 class Decision(NamedTuple):
-    """What follows a failed attempt: the copy's next state, the wait in seconds, and the sentence to show."""
+    """The copy's next state, the wait in seconds, and the sentence to show."""
 
     state: State
     delay: float
@@ -81,9 +69,11 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to wait and when to give up, all in seconds. With the defaults an ailing copy gets about 120 attempts.
+    """How long to wait and when to give up, all in seconds. By default this makes about 120 attempts.
 
-    Vonage deletes recordings after 30 days; `expires` stops a day before.
+    `first` and `most` are the shortest and the longest wait of the back-off, `blocked` is the wait of a blocked copy.
+    Vonage deletes recordings after 30 days; `expires` ends the attempts a day before. After `missing` a file that
+    Vonage does not have is given up.
     """
 
     first: float = 10
@@ -94,19 +84,19 @@ class RetryPolicy:
     chance: Callable[[float, float], float] = random.uniform
 
     def backoff(self, attempts: int) -> float:
-        """The wait after this many attempts: doubling, capped, with 20 % of jitter: copies do not march in step."""
-        steady = min(self.most, self.first * 2.0 ** min(attempts - 1, 60))
-        return steady * self.chance(0.8, 1.2)
+        """The wait after this many attempts. It doubles up to `most`; 20 % of jitter spreads the copies."""
+        wait = min(self.most, self.first * 2.0 ** min(attempts - 1, 60))
+        return wait * self.chance(0.8, 1.2)
 
     def deadline(self, recording: Recording) -> datetime:
-        """When there is no point in trying any more."""
+        """The time after which Vonage no longer has the recording."""
         end = recording.end_time or recording.start_time or recording.received_at
-        # A recording cannot have ended after we heard of it: a clock far in the future must not keep it for ever.
+        # A recording cannot have ended after its event came: an end time far in the future must not keep it for ever.
         return min(end, recording.received_at) + timedelta(seconds=self.expires)
 
     def decide(self, error: BaseException, attempts: int, recording: Recording, now: datetime) -> Decision:
-        """What follows this error at this attempt. Exceptions of strangers speak by `retryable` and `blocked`."""
-        reason = _said(error)
+        """What follows this error at this attempt. A plugin's exception decides by `retryable` and `blocked`."""
+        reason = _message(error)
         if not hasattr(error, "retryable"):
             reason = f"{type(error).__name__}: {reason}"
         if getattr(error, "blocked", False):
@@ -115,29 +105,31 @@ class RetryPolicy:
             return Decision(State.FAILED, 0, reason)
         else:
             state, delay = State.WAITING, self._wait(error, attempts)
-        return self._last_words(error, Decision(state, delay, reason), recording, now)
+        return self._unless_too_late(error, Decision(state, delay, reason), recording, now)
 
     def _wait(self, error: BaseException, attempts: int) -> float:
-        asked = getattr(error, "retry_after", None)
-        if not isinstance(asked, (int, float)) or math.isnan(asked):  # a stranger may have said anything
+        seconds = getattr(error, "retry_after", None)
+        if not isinstance(seconds, (int, float)) or math.isnan(seconds):  # a plugin's exception may hold anything
             return self.backoff(attempts)
-        return min(max(float(asked), 1.0), self.most)
+        return min(max(float(seconds), 1.0), self.most)
 
-    def _last_words(self, error: BaseException, decision: Decision, recording: Recording, now: datetime) -> Decision:
-        then = now + timedelta(seconds=decision.delay)
-        if then >= self.deadline(recording):
+    def _unless_too_late(
+        self, error: BaseException, decision: Decision, recording: Recording, now: datetime
+    ) -> Decision:
+        next_attempt = now + timedelta(seconds=decision.delay)
+        if next_attempt >= self.deadline(recording):
             reason = (
                 f"Given up: Vonage keeps a recording for 30 days, and they are over. The last error: {decision.reason}"
             )
             return Decision(State.FAILED, 0, reason)
-        if isinstance(error, SourceMissing) and then >= recording.received_at + timedelta(seconds=self.missing):
+        if isinstance(error, SourceMissing) and next_attempt >= recording.received_at + timedelta(seconds=self.missing):
             days = round(self.missing / 86400)
             return Decision(State.FAILED, 0, f"{decision.reason} It has been so for {days} days.")
         return decision
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     try:
         return str(error) or repr(error)
-    except Exception:  # a stranger's exception may fail even at this
+    except Exception:  # a plugin's exception may fail even here
         return type(error).__name__

@@ -1,13 +1,14 @@
 """What the first bytes say: an audio format, or a page in place of one.
 
-Vonage does not document the Content-Type of its files, and callers' NCCOs change, so the bytes decide.
+Vonage does not document the Content-Type of its files, and the NCCO may have asked for another format than the setting
+says, so the bytes decide.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# How many bytes `audio_kind` and `is_page` want to see.
+# How many bytes `audio_kind` and `is_page` need.
 HEAD = 64
 
 
@@ -33,7 +34,7 @@ def audio_kind(head: bytes) -> Kind:
         return WAV
     if head[:4] == b"OggS":
         return OGG
-    # An ID3 tag, or the eleven set bits of an MPEG frame's sync word.
+    # An ID3 tag, or the sync word of an MPEG frame: eleven set bits.
     if head[:3] == b"ID3" or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0):
         return MP3
     return UNKNOWN

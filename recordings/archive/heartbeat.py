@@ -1,7 +1,7 @@
-"""Keeps the leases of the copies that this process works on: one thread for all of them.
+"""Renews the leases of the copies that this process works on: one thread for all of them.
 
-A lease that another worker took over is reported to its work, which stops. A database that cannot be reached is no
-reason to stop: the fence in the catalogue decides when it is back.
+Work whose lease another worker took over is told so, and stops. A database that cannot be reached is no reason to stop:
+once it is back, the catalogue decides by the claim's token whether an outcome still counts.
 """
 
 from __future__ import annotations
@@ -12,21 +12,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from recordings.catalogue.leases import Claim, Leases
-from recordings.errors import CatalogueUnavailable
+from recordings.errors import CatalogueUnavailable, LeaseLost
 
 log = logging.getLogger(__name__)
 
 
 class HeldLease:
-    """A claim in work. `lost()` is true once another worker has it, or this one must let go."""
+    """A claim whose copy is being worked on. `lost()`: another worker has it now, or this process is shutting down."""
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self._lost = threading.Event()
 
     def lost(self) -> bool:
-        """Asked by the work between two reads."""
+        """Whether the work must stop; asked between two reads."""
         return self._lost.is_set()
+
+    def check(self) -> None:
+        """Raise `LeaseLost` when the lease is lost: nothing more may be written then."""
+        if self.lost():
+            claim = self.claim
+            raise LeaseLost(f"Lost {claim.recording.recording_uuid} in {claim.storage} before it was recorded.")
 
     def let_go(self) -> None:
         """Tell the work to stop."""
@@ -58,18 +64,18 @@ class Heartbeat:
                 self._held.pop(claim.token, None)
                 self._guard.notify_all()
 
-    def release_all(self, patience: float = 2) -> list[int]:
-        """Tell all work to stop, then give the leases back; for shutdown. Returns the copies that others may take.
+    def release_all(self, timeout: float = 2) -> list[int]:
+        """Tell all work to stop, then give the leases back; for shutdown. Returns the copies that were given back.
 
-        The work gets `patience` seconds to hear it, so that two rarely work on one copy.
+        The work gets `timeout` seconds to stop, so that two workers are rarely at one copy.
         """
         self._closed.set()
         with self._guard:
-            held = list(self._held.values())
-            for one in held:
-                one.let_go()
-            self._guard.wait_for(lambda: not self._held, patience)
-        return [one.claim.copy_id for one in held if self._gave_back(one.claim)]
+            leases = list(self._held.values())
+            for lease in leases:
+                lease.let_go()
+            self._guard.wait_for(lambda: not self._held, timeout)
+        return [lease.claim.copy_id for lease in leases if self._gave_back(lease.claim)]
 
     def _gave_back(self, claim: Claim) -> bool:
         try:
@@ -79,22 +85,22 @@ class Heartbeat:
             return False
 
     def beat(self) -> None:
-        """Renew once. The thread calls this; tests may."""
+        """Renew all leases once."""
         with self._guard:
-            held = dict(self._held)
-        if not held:
+            tokens = list(self._held)
+        if not tokens:
             return
         try:
-            ours = self._leases.renew(list(held))
+            renewed = self._leases.renew(tokens)
         except CatalogueUnavailable as error:
             log.warning("Leases could not be renewed; the work goes on. %s", error)
             return
-        for token in held.keys() - ours:
+        for token in set(tokens) - renewed:
             with self._guard:
-                still = self._held.get(token)
-            if still is not None:
-                log.warning("Lost the lease on %s.", still.claim.recording.recording_uuid)
-                still.let_go()
+                lease = self._held.get(token)
+            if lease is not None:  # else the work has ended meanwhile
+                log.warning("Lost the lease on %s.", lease.claim.recording.recording_uuid)
+                lease.let_go()
 
     def _start(self) -> None:
         if not self._started:

@@ -1,7 +1,7 @@
 """Which hosts may get our JWT: the one rule that keeps the application's credentials at Vonage.
 
-Whoever holds the token holds the application, so the rule looks at the parsed URL, on a dot boundary, and refuses what
-two parsers could read in two ways.
+The token gives access to the whole application. So the rule compares the host of the parsed URL, label by label, and
+refuses a URL that two parsers could read in two ways.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class HostRule:
-    """`domains` with a leading dot allow the domain and all below it, without one that host alone; https and port 443.
+    """A domain with a leading dot allows itself and its subdomains, else that host alone; by https on port 443.
 
     `origins` are exact (scheme, host, port): the only way to allow http or another port, meant for a simulator.
     """
@@ -57,7 +57,7 @@ def _within(host: str, domain: str) -> bool:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The URL's parts, or None where parsers may disagree: user info, backslashes, spaces, anything not ASCII."""
+    """The URL's parts, or None where parsers may disagree: user info, backslashes, spaces, non-ASCII characters."""
     if not re.fullmatch(r"[!-~]+", url) or "\\" in url:
         return None
     try:
@@ -76,5 +76,5 @@ def _origin(entry: str) -> tuple[str, str, int]:
 
 
 def _port(parts: SplitResult) -> int:
-    """As written; port 0 is a port, and nobody's."""
+    """The port as written, else the scheme's own. Port 0 is not taken for a missing port."""
     return _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port

@@ -1,7 +1,7 @@
-"""What proves that a store holds a recording: the store's own words, and how they are made to agree.
+"""What proves that a store holds a recording: what the store says about it, and the checks that all of it agrees.
 
-A stranger's backend may answer with objects or with mappings, and names its missing-key error as it likes within the
-contract; both are translated here.
+A stranger's backend may answer with objects or with mappings, and its error for a missing key may be any class with the
+right name; both are translated here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from recordings.errors import ChecksumMismatch
 from recordings.storage import AudioSource, ObjectInfo, PutResult, StorageBackend
 
 from . import formats
-from .fetch import HttpAudio
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What an attempt proved to be in the store; `result.sha256` is never None."""
+    """An object that an attempt proved to be in the store; `result.sha256` is never None."""
 
     key: str
     kind: formats.Kind
@@ -30,48 +29,48 @@ class Stored:
 def put(
     backend: StorageBackend, key: str, source: AudioSource, *, content_type: str, metadata: Mapping[str, str]
 ) -> PutResult:
-    """The backend's `put`, its answer in our words."""
-    word: Any = backend.put(key, source, content_type=content_type, metadata=metadata)
+    """The backend's `put`, its answer as a `PutResult`."""
+    answer: Any = backend.put(key, source, content_type=content_type, metadata=metadata)
     return PutResult(
-        size=_told(word, "size"),
-        sha256=_told(word, "sha256", None),
-        created=_told(word, "created"),
-        uri=_told(word, "uri", key),
+        size=_field(answer, "size"),
+        sha256=_field(answer, "sha256", None),
+        created=_field(answer, "created"),
+        uri=_field(answer, "uri", key),
     )
 
 
 def head(backend: StorageBackend, key: str) -> ObjectInfo | None:
-    """The backend's `head`, its answer in our words; None when there is no such object."""
+    """The backend's `head`, its answer as an `ObjectInfo`; None when there is no such object."""
     try:
-        word: Any = backend.head(key)
+        answer: Any = backend.head(key)
     except Exception as error:
         # A stranger's backend need not import our class: its name is the contract.
         if isinstance(error, FileNotFoundError) or type(error).__name__ == "ObjectNotFound":
             return None
         raise
-    return _info(key, word)
+    return _info(key, answer)
 
 
 def listed(backend: StorageBackend, prefix: str = "") -> Iterator[ObjectInfo]:
-    """The backend's `list`, its answers in our words."""
-    word: Any
-    for word in backend.list(prefix):
-        yield _info(_told(word, "key"), word)
+    """The backend's `list`, its answers as `ObjectInfo`."""
+    answer: Any
+    for answer in backend.list(prefix):
+        yield _info(_field(answer, "key"), answer)
 
 
-def _info(key: str, word: Any) -> ObjectInfo:
+def _info(key: str, answer: Any) -> ObjectInfo:
     return ObjectInfo(
         key=key,
-        size=_told(word, "size"),
-        content_type=_told(word, "content_type", None),
-        checksums=_told(word, "checksums", None) or {},
-        metadata=_told(word, "metadata", None) or {},
-        uri=_told(word, "uri", None),
+        size=_field(answer, "size"),
+        content_type=_field(answer, "content_type", None),
+        checksums=_field(answer, "checksums", None) or {},
+        metadata=_field(answer, "metadata", None) or {},
+        uri=_field(answer, "uri", None),
     )
 
 
 class Witness(Protocol):
-    """What a stream tells of the bytes that it handed out."""
+    """What a stream knows of the bytes that it handed out."""
 
     @property
     def received(self) -> int: ...
@@ -81,17 +80,17 @@ class Witness(Protocol):
     def complete(self) -> bool: ...
 
 
-def agree(key: str, stream: Witness, result: PutResult, there: ObjectInfo | None) -> None:
-    """Raise `ChecksumMismatch` unless what the source sent, what `put` said and what `head` says are one."""
-    if there is None:
+def agree(key: str, stream: Witness, result: PutResult, info: ObjectInfo | None) -> None:
+    """Raise `ChecksumMismatch` unless the source's bytes, the answer to `put` and that to `head` are the same."""
+    if info is None:
         raise ChecksumMismatch(f"{key}: the store reported success, and then knew no such object.")
     if not stream.complete:
         raise ChecksumMismatch(f"{key}: the store reported success, but did not read the source to its end.")
-    if len({stream.received, result.size, there.size}) > 1:
+    if len({stream.received, result.size, info.size}) > 1:
         raise ChecksumMismatch(
-            f"{key}: the source sent {stream.received} bytes, the store said {result.size}, then {there.size}."
+            f"{key}: the source sent {stream.received} bytes, the store said {result.size}, then {info.size}."
         )
-    if len({stream.sha256, result.sha256 or stream.sha256, there.checksums.get("sha256", stream.sha256)}) > 1:
+    if len({stream.sha256, result.sha256 or stream.sha256, info.checksums.get("sha256", stream.sha256)}) > 1:
         raise ChecksumMismatch(f"{key}: the store's SHA-256 is not that of the bytes that the source sent.")
 
 
@@ -104,19 +103,11 @@ def read_back(backend: StorageBackend, key: str) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def read_source(stream: HttpAudio) -> tuple[int, str]:
-    """Size and SHA-256 of a download that nobody keeps."""
-    with stream:
-        while stream.read(1 << 20):
-            pass
-        return stream.received, stream.sha256
-
-
 _REQUIRED = object()
 
 
-def _told(word: Any, name: str, default: Any = _REQUIRED) -> Any:
-    value = word.get(name, default) if isinstance(word, Mapping) else getattr(word, name, default)
+def _field(answer: Any, name: str, default: Any = _REQUIRED) -> Any:
+    value = answer.get(name, default) if isinstance(answer, Mapping) else getattr(answer, name, default)
     if value is _REQUIRED:
         raise ChecksumMismatch(f"The storage backend's answer lacks {name!r}, so nothing proves what it holds.")
     return value

@@ -1,4 +1,4 @@
-"""How many threads one storage may take: never all of them, so that a store that hangs holds up no other."""
+"""How many threads of this process may work for one storage at the same time."""
 
 from __future__ import annotations
 
@@ -8,22 +8,38 @@ from contextlib import contextmanager
 
 
 class StorageLimits:
-    """A lane for each storage: with several, each gets three quarters of the threads at the most. Safe for threads."""
+    """Counts the threads that work for each storage. Safe for threads.
+
+    With several storages and more than one thread, a storage gets three quarters of the threads at the most, so that a
+    store that hangs leaves threads for the others. One storage, or one thread, gets no such bound.
+    """
 
     def __init__(self, storages: Collection[str] = (), threads: int = 1) -> None:
-        width = max(1, threads * 3 // 4) if len(storages) > 1 else threads
-        self._lanes = {storage: threading.BoundedSemaphore(width) for storage in storages}
+        limit = max(1, threads * 3 // 4) if len(storages) > 1 else threads
+        self._free = dict.fromkeys(storages, limit)
+        self._guard = threading.Lock()
+
+    def full(self) -> frozenset[str]:
+        """The storages that have no room for another thread now."""
+        with self._guard:
+            return frozenset(storage for storage, free in self._free.items() if not free)
 
     @contextmanager
     def enter(self, storage: str) -> Iterator[bool]:
-        """Whether there is room in the storage's lane; never waits. A storage without a lane has room."""
-        lane = self._lanes.get(storage)
-        if lane is None:
+        """Whether this thread may work for the storage in this block; never waits. An unknown storage has no limit."""
+        if storage not in self._free:
             yield True
-        elif lane.acquire(blocking=False):
+        elif self._took_place(storage):
             try:
                 yield True
             finally:
-                lane.release()
+                with self._guard:
+                    self._free[storage] += 1
         else:
             yield False
+
+    def _took_place(self, storage: str) -> bool:
+        with self._guard:
+            free = self._free[storage] > 0
+            self._free[storage] -= free
+            return free

@@ -7,10 +7,14 @@ can be read without this program and without its database.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from recordings.catalogue.leases import Claim
+from recordings.clock import iso_utc, utc_now
 from recordings.model import Recording
 from recordings.storage import StorageBackend
 
@@ -23,72 +27,80 @@ _TYPE = "application/json"
 
 
 def identity(recording: Recording) -> dict[str, str]:
-    """The metadata that every stored object carries: identifiers and times, no phone numbers.
+    """The metadata that every stored object carries: identifiers, no phone numbers.
 
     Names are those that Azure allows (C# identifiers), values ASCII, all of it below S3's 2 KiB.
     https://learn.microsoft.com/en-us/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
     """
-    words = {
+    identifiers = {
         "recording_uuid": recording.recording_uuid,
         "conversation_uuid": recording.conversation_uuid,
         "application_id": recording.application_id,
     }
-    return {name: _ascii(value) for name, value in words.items() if value}
+    return {name: _ascii(value) for name, value in identifiers.items() if value}
 
 
-def write(
-    backend: StorageBackend, recording: Recording, storage: str, stored: integrity.Stored, now: datetime, version: str
-) -> None:
-    """Put the sidecar beside the stored audio. One that is there already stays: the first word stands."""
-    source = BytesSource(_text(document(recording, storage, stored, now, version)).encode(), _TYPE)
-    integrity.put(backend, stored.key + SUFFIX, source, content_type=_TYPE, metadata=identity(recording))
+@dataclass(frozen=True)
+class SidecarWriter:
+    """Writes sidecars, which name this program's `version` and the time by this clock."""
+
+    version: str = ""
+    clock: Callable[[], datetime] = utc_now
+
+    def write(self, backend: StorageBackend, claim: Claim, stored: integrity.Stored) -> None:
+        """Put the sidecar beside the stored audio. A sidecar that is there already stays as it is."""
+        source = BytesSource(_text(self._document(claim, stored)).encode(), _TYPE)
+        metadata = identity(claim.recording)
+        integrity.put(backend, stored.key + SUFFIX, source, content_type=_TYPE, metadata=metadata)
+
+    def _document(self, claim: Claim, stored: integrity.Stored) -> dict[str, Any]:
+        """The sidecar's content, as JSON will show it. Times are UTC, sizes bytes."""
+        recording = claim.recording
+        return {
+            "schema": SCHEMA,
+            "recording_uuid": recording.recording_uuid,
+            "conversation_uuid": recording.conversation_uuid,
+            "application_id": recording.application_id,
+            "event": _event(recording),
+            "call": {
+                "flow": recording.flow,
+                "direction": recording.direction,
+                "from": recording.from_,
+                "to": recording.to,
+            },
+            "audio": {
+                "key": stored.key,
+                "size": stored.result.size,
+                "sha256": stored.result.sha256,
+                "format": stored.kind.format,
+                "content_type": stored.kind.content_type,
+                "channels": recording.channels,
+            },
+            "storage": claim.storage,
+            "stored_at": iso_utc(self.clock()),
+            "written_by": f"tapekeeper {self.version}".strip(),
+        }
 
 
-def document(
-    recording: Recording, storage: str, stored: integrity.Stored, now: datetime, version: str
-) -> dict[str, Any]:
-    """The sidecar's content, as JSON will show it. Times are UTC, sizes bytes."""
+def _event(recording: Recording) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
-        "recording_uuid": recording.recording_uuid,
-        "conversation_uuid": recording.conversation_uuid,
-        "application_id": recording.application_id,
-        "event": {
-            "start_time": _time(recording.start_time),
-            "end_time": _time(recording.end_time),
-            "received_at": _time(recording.received_at),
-            "announced_size": recording.size,
-            "source_host": urlsplit(recording.recording_url).hostname,
-            "origin": recording.origin,
-        },
-        "call": {
-            "flow": recording.flow,
-            "direction": recording.direction,
-            "from": recording.from_,
-            "to": recording.to,
-        },
-        "audio": {
-            "key": stored.key,
-            "size": stored.result.size,
-            "sha256": stored.result.sha256,
-            "format": stored.kind.format,
-            "content_type": stored.kind.content_type,
-            "channels": recording.channels,
-        },
-        "storage": storage,
-        "stored_at": _time(now),
-        "written_by": f"tapekeeper {version}".strip(),
+        "start_time": _time(recording.start_time),
+        "end_time": _time(recording.end_time),
+        "received_at": _time(recording.received_at),
+        "announced_size": recording.size,
+        "source_host": urlsplit(recording.recording_url).hostname,
+        "origin": recording.origin,
     }
 
 
-def _text(words: dict[str, Any]) -> str:
+def _text(document: dict[str, Any]) -> str:
     """JSON with a line for each name: with `indent`, json would not use its encoder in C."""
-    lines = (f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in words.items())
+    lines = (f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in document.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if moment is None else iso_utc(moment)
 
 
 def _ascii(value: str) -> str:

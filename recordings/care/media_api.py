@@ -1,8 +1,8 @@
-"""Files that Vonage's media API lists, held against the calls whose recording is missing. An experiment.
+"""Files that Vonage's media API lists, compared with the calls whose recording is missing. An experiment.
 
-Vonage documents this API as beta, for uploads, with contradicting words on who may ask it; nobody has shown that it
-lists recordings of calls, or that a recording's file has the same id here and in its `recording_url`. So this lists and
-compares; what becomes of it, a person decides.
+Vonage documents this API as beta, for uploads, and contradicts itself on who may use it. Nobody has shown that it lists
+recordings of calls, or that a recording's file has the same id here and in its `recording_url`. So this module lists
+and compares, and a person decides.
 https://github.com/Nexmo/api-specification/blob/master/definitions/media.yml
 https://github.com/Vonage/vonage-dotnet-sdk/issues/628
 """
@@ -16,10 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from sqlalchemy import select
-
+from recordings.catalogue import listing
 from recordings.catalogue.database import Database
-from recordings.catalogue.tables import recordings
+from recordings.clock import iso_utc
 from recordings.errors import SourceError
 from recordings.model import Announcement, Call, Delivery
 
@@ -27,7 +26,7 @@ DEFAULT_BASE = "https://api.nexmo.com"
 ORIGIN = "media"  # of a recording that was announced by hand
 
 _PAGE = 100
-_LATE = timedelta(minutes=10)  # a file may be made so long after its call's end
+_LATE = timedelta(minutes=10)  # a file may be made up to so long after its call's end
 
 # Bytes a second and channel of the widest format, 16-bit PCM at 16 kHz.
 # https://developer.vonage.com/en/voice/voice-api/guides/recording
@@ -35,27 +34,27 @@ _WIDEST = 32_000
 
 
 class MediaUnusable(SourceError):
-    """The media API refused, or answered in no shape that its specification knows."""
+    """The media API refused, or its answer does not have the shape that its specification gives."""
 
     retryable = False
 
 
 class Documents(Protocol):
-    """Whoever may show our token at Vonage: `recordings.archive.fetch.Fetcher`."""
+    """Gets JSON documents with our token: `recordings.archive.fetch.Fetcher`."""
 
     def document(self, url: str) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One file as the API lists it; `size` in bytes; `told` is all of it."""
+    """One file as the API lists it; `size` in bytes; `fields` is the API's whole item."""
 
     id: str
     name: str
     mime_type: str
     size: int | None
     created: datetime | None
-    told: Mapping[str, Any] = field(repr=False)
+    fields: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Candidate:
 
 
 class MediaLibrary:
-    """The media API at `base`, asked through `documents`, which lets the token go to allowed hosts alone."""
+    """The media API at `base`. The requests go through `documents`, which gives the token to allowed hosts alone."""
 
     def __init__(self, documents: Documents, base: str = DEFAULT_BASE) -> None:
         self._documents = documents
@@ -78,48 +77,48 @@ class MediaLibrary:
         """Every file made in between, oldest first, a page at a time. Raises `MediaUnusable`."""
         seen: set[str] = set()
         for index in range(10_000):
-            asked = {"order": "ascending", "page_size": _PAGE, "page_index": index}
-            asked |= {"start_time": _time(since), "end_time": _time(until)}
-            page = [_media(item) for item in _items(self._ask(f"/v3/media?{urlencode(asked)}"))]
+            query = {"order": "ascending", "page_size": _PAGE, "page_index": index}
+            query |= {"start_time": _time(since), "end_time": _time(until)}
+            page = [_media(item) for item in _items(self._get(f"/v3/media?{urlencode(query)}"))]
             fresh = [media for media in page if media.id not in seen]
             yield from fresh
-            if not fresh:  # also where a server pays no heed to page_index
+            if not fresh:  # also where a server ignores page_index
                 return
             seen = {media.id for media in page}
 
     def find(self, media_id: str) -> Media:
         """One file by its id. Raises `MediaUnusable`."""
-        return _media(self._ask(f"/v3/media/{quote(media_id, safe='')}/info"))
+        return _media(self._get(f"/v3/media/{quote(media_id, safe='')}/info"))
 
     def recording_url(self, media: Media) -> str:
-        """Where a recording of this id would be served; that the two ids are one is an assumption."""
+        """Where a recording with this id would be served. It is an assumption that both ids are the same."""
         return f"{self.base}/v1/files/{quote(media.id, safe='')}"
 
-    def _ask(self, path: str) -> Any:
+    def _get(self, path: str) -> Any:
         try:
             return self._documents.document(self.base + path)
         except SourceError as error:
             raise MediaUnusable(f"Vonage's media API gave no answer that can be used. {error}") from error
 
 
-def candidates(database: Database, found: Iterator[Media], missing: Sequence[Call]) -> Iterator[Candidate]:
-    """Each file with what is known of it. Fitting by time and size is a hint, no proof."""
-    for media in found:
+def candidates(database: Database, files: Iterator[Media], missing: Sequence[Call]) -> Iterator[Candidate]:
+    """Each file with what is known of it. That time and size fit is a hint, no proof."""
+    for media in files:
         known = _known(database, media)
         yield Candidate(media, known, () if known else tuple(call for call in missing if fits(media, call)))
 
 
 def fits(media: Media, call: Call) -> bool:
-    """Whether the file was made during the call or soon after it, and is not larger than its seconds can be."""
+    """Whether the file was made during the call or soon after it, and is no larger than a call of its length can be."""
     answered, ended = _moment(call["answered_at"]), _moment(call["completed_at"])
     if media.created is None or answered is None or not answered <= media.created <= (ended or answered) + _LATE:
         return False
-    most = ((call["seconds"] or 0) + 5) * _WIDEST * (call.channels or 2)
-    return media.size is None or 0 < media.size <= most
+    largest = ((call["seconds"] or 0) + 5) * _WIDEST * (call.channels or 2)
+    return media.size is None or 0 < media.size <= largest
 
 
 def announcement(library: MediaLibrary, media: Media, conversation_uuid: str, call: Call | None) -> Announcement:
-    """This file as the recording of a conversation. Its true recording_uuid is not known: the file's id stands in."""
+    """This file as a recording of a conversation. Its true recording_uuid is unknown: the file's id takes its place."""
     return Announcement(
         recording_uuid=media.id,
         conversation_uuid=conversation_uuid,
@@ -130,31 +129,30 @@ def announcement(library: MediaLibrary, media: Media, conversation_uuid: str, ca
         timestamp=media.created,
         origin=ORIGIN,
         flow=call.flow if call else None,
-        format=None,  # the bytes will tell
+        format=None,  # the bytes will show it
         channels=call.channels if call else None,
     )
 
 
 def delivery(media: Media, application_id: str) -> Delivery:
-    """The raw words that the announcement rests on, for the inbox."""
-    body = json.dumps(dict(media.told)).encode()
+    """The API's item as a raw delivery, for the inbox."""
+    body = json.dumps(dict(media.fields)).encode()
     return Delivery(ORIGIN, "GET", "", "application/json", body, application_id, signed=False)
 
 
 def _known(database: Database, media: Media) -> bool:
-    """Looked for among the recordings of the days around it: a URL has no index."""
-    query = select(recordings.c.id).where(recordings.c.recording_url.endswith(media.id, autoescape=True))
-    if media.created is not None:
-        query = query.where(recordings.c.received_at >= media.created - timedelta(days=1))
-    with database.read() as connection:
-        return connection.execute(query.limit(1)).first() is not None
+    """Whether a recording of the days around the file has its id in the URL."""
+    since = media.created - timedelta(days=1) if media.created else None
+    return listing.has_url_ending(database, media.id, since)
 
 
 def _items(page: Any) -> list[Any]:
     embedded = page.get("_embedded") if isinstance(page, dict) else None
     items = embedded.get("media") if isinstance(embedded, dict) else None
     if not isinstance(items, list):
-        raise MediaUnusable("Vonage's media API answered, but not with a list of media as its specification has it.")
+        raise MediaUnusable(
+            "Vonage's media API answered, but without the list of media that its specification promises."
+        )
     return items
 
 
@@ -169,7 +167,7 @@ def _media(item: Any) -> Media:
         mime_type=str(item.get("mime_type") or "")[:255],
         size=size if type(size) is int and size >= 0 else None,
         created=_moment(item.get("time_created")),
-        told=item,
+        fields=item,
     )
 
 
@@ -182,4 +180,4 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return iso_utc(moment.replace(microsecond=0))

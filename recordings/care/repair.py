@@ -1,4 +1,4 @@
-"""What is done about a copy that its store has lost or damaged: another one is put in its place, from a good source.
+"""Repairs a copy that its store has lost or damaged: a good object is put in its place.
 
 A good source is known before anything is changed: a copy in another storage that reads back right, or else Vonage, as
 long as it keeps the recording. A damaged object is moved aside, never overwritten and never just deleted.
@@ -7,19 +7,26 @@ long as it keeps the recording. A damaged object is moved aside, never overwritt
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from recordings.archive import formats, integrity, sidecar
-from recordings.archive.replicate import CopySource, Replicator, state_of
-from recordings.archive.retrieval import Retrieval
-from recordings.catalogue.database import Database
-from recordings.catalogue.listing import by_ids
+from recordings.archive.failures import RetryPolicy
+from recordings.archive.heartbeat import HeldLease
+from recordings.archive.integrity import Stored
+from recordings.archive.replicate import Replicator
+from recordings.archive.sources import CopySource
+from recordings.catalogue import copies, listing
+from recordings.catalogue.copies import StoredCopy
+from recordings.catalogue.leases import Claim, Leases
 from recordings.catalogue.schedule import Schedule
+from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
 from recordings.model import Copy, Recording, State
 from recordings.storage import StorageBackend
 
-from .verify import ASIDE, StoredCopy
+from .verify import ASIDE
 
 log = logging.getLogger(__name__)
 
@@ -35,83 +42,88 @@ class Unrepairable(TapekeeperError):
 
 @dataclass(frozen=True)
 class Repair:
-    """Mends stored copies in the configured storages, by the same steps that made them."""
+    """Repairs stored copies in the configured storages, by the same steps that made them.
 
-    retrieval: Retrieval
+    `carry_out` makes one attempt under a claim and records its outcome: `recordings.archive.retrieval`.
+    """
+
+    storages: Mapping[str, StorageBackend]
+    leases: Leases
+    schedule: Schedule
+    policy: RetryPolicy
     replicator: Replicator
+    carry_out: Callable[[Claim, Callable[[HeldLease], Stored]], None]
+    clock: Callable[[], datetime] = utc_now
 
-    @property
-    def _database(self) -> Database:
-        return self.retrieval.leases.database
-
-    def mend(self, found: StoredCopy) -> str:
+    def mend(self, copy: StoredCopy) -> str:
         """Put a good object under this copy's key. Returns what was done; raises `Unrepairable`, or as a store does."""
-        backend = self.retrieval.storages.get(found.storage)
+        backend = self.storages.get(copy.storage)
         if backend is None:
-            raise Unrepairable(f"{found.storage} is not in STORAGE_URL any more: add it back.")
-        there = integrity.head(backend, found.key)
-        bytes_there = integrity.read_back(backend, found.key) if there else None
-        if bytes_there is not None and _as_stored(found, *bytes_there):
-            raise Unrepairable("It reads back right, so it is left alone: only the store's own word on it is wrong.")
-        with self._database.read() as connection:
-            recording = by_ids(connection, [found.recording_id])[found.recording_id]
-        donor = self._donor(recording, found)
+            raise Unrepairable(f"{copy.storage} is not in STORAGE_URL any more: add it back.")
+        damaged = integrity.read_back(backend, copy.key) if integrity.head(backend, copy.key) else None
+        if damaged is not None and _as_stored(copy, *damaged):
+            raise Unrepairable(
+                "It reads back right, so it is left alone: only the size or digest that its store reports is wrong."
+            )
+        recording = listing.by_id(self.leases.database, copy.recording_id)
+        donor = self._donor(recording, copy.storage)
         if donor is None and not self._at_vonage(recording):
             raise Unrepairable("No other storage has a good copy, and Vonage keeps it no more: nothing was changed.")
-        moved = self._move_aside(backend, recording, found, bytes_there) if bytes_there else ""
-        if donor is not None:
-            return moved + self._copy(found)
-        if not Schedule(self._database, clock=self.retrieval.clock).reopen(found.copy_id, _PROBLEM):
-            raise Unrepairable(_BUSY)
-        return moved + "A worker fetches it again from Vonage."
+        moved = self._move_aside(backend, recording, copy, damaged) if damaged else ""
+        return moved + (self._copy_again(copy) if donor else self._fetch_again(copy))
 
-    # --- Where a good one may come from ------------------------------------------------------------------------------
+    # --- Where a good object may come from ---------------------------------------------------------------------------
 
-    def _donor(self, recording: Recording, found: StoredCopy) -> Copy | None:
-        """The first copy in another storage that reads back right."""
+    def _donor(self, recording: Recording, storage: str) -> Copy | None:
+        """The first copy outside this storage that reads back right."""
         for copy in recording.copies:
-            backend = self.retrieval.storages.get(copy.storage)
-            if copy.state is not State.STORED or copy.storage == found.storage or backend is None:
+            backend = self.storages.get(copy.storage)
+            if copy.state is not State.STORED or copy.storage == storage or backend is None:
                 continue
             try:
                 if integrity.read_back(backend, copy.key or "") == (copy.size, copy.sha256):
                     return copy
-            except Exception as error:  # whatever a stranger's backend raises: then it is no help
+            except Exception as error:  # whatever a stranger's backend raises
                 log.warning("The copy of %s in %s is no help: %s", recording.recording_uuid, copy.storage, error)
         return None
 
     def _at_vonage(self, recording: Recording) -> bool:
-        return bool(recording.recording_url) and self.retrieval.clock() < self.retrieval.policy.deadline(recording)
+        return bool(recording.recording_url) and self.clock() < self.policy.deadline(recording)
 
     # --- Making room, and filling it ---------------------------------------------------------------------------------
 
     def _move_aside(
-        self, backend: StorageBackend, recording: Recording, found: StoredCopy, bytes_there: tuple[int, str]
+        self, backend: StorageBackend, recording: Recording, stored: StoredCopy, damaged: tuple[int, str]
     ) -> str:
-        """Keys are written once, so the damaged object must go before a good one can come; its bytes are kept."""
-        size, sha256 = bytes_there
+        """A key is written once, so the damaged object must go before a good one can come. Its bytes are kept."""
+        size, sha256 = damaged
         aside = f"{ASIDE}{sha256}.bin"
-        damaged = next(copy for copy in recording.copies if copy.storage == found.storage)
-        source = CopySource(backend, replace(damaged, size=size, sha256=sha256), lambda: False)
-        kind, words = formats.UNKNOWN.content_type, sidecar.identity(recording)
-        integrity.put(backend, aside, source, content_type=kind, metadata=words)
-        if integrity.read_back(backend, aside) != bytes_there:
-            raise Unrepairable(f"{found.key} could not be moved aside to {aside}: nothing was deleted.")
-        backend.delete(found.key)
-        log.warning("%s in %s was damaged; it lies under %s now.", found.key, found.storage, aside)
+        copy = next(copy for copy in recording.copies if copy.storage == stored.storage)
+        source = CopySource(backend, replace(copy, size=size, sha256=sha256), lambda: False)
+        content_type, metadata = formats.UNKNOWN.content_type, sidecar.identity(recording)
+        integrity.put(backend, aside, source, content_type=content_type, metadata=metadata)
+        if integrity.read_back(backend, aside) != damaged:
+            raise Unrepairable(f"{stored.key} could not be moved aside to {aside}: nothing was deleted.")
+        backend.delete(stored.key)
+        log.warning("%s in %s was damaged; it lies under %s now.", stored.key, stored.storage, aside)
         return f"The damaged object lies under {aside} now. "
 
-    def _copy(self, found: StoredCopy) -> str:
+    def _fetch_again(self, copy: StoredCopy) -> str:
+        if not self.schedule.reopen(copy.copy_id, _PROBLEM):
+            raise Unrepairable(_BUSY)
+        return "A worker fetches it again from Vonage."
+
+    def _copy_again(self, copy: StoredCopy) -> str:
         """One attempt, as a worker makes it; where it fails, workers go on with it."""
-        claim = self.retrieval.leases.reopen(found.copy_id, _PROBLEM)
+        claim = self.leases.reopen(copy.copy_id, _PROBLEM)
         if claim is None:
             raise Unrepairable(_BUSY)
-        self.retrieval.carry_out(claim, self.replicator.attempt)
-        state, error = state_of(self._database, found.copy_id)
+        self.carry_out(claim, self.replicator.attempt)
+        state, error = copies.state_of(self.leases.database, copy.copy_id)
         if state is not State.STORED:
             raise Unrepairable(f"Copying failed, and workers go on with it: {error}")
         return "It was copied from another storage."
 
 
-def _as_stored(found: StoredCopy, size: int, sha256: str) -> bool:
-    return found.size in (None, size) and found.sha256 in (None, sha256)
+def _as_stored(copy: StoredCopy, size: int, sha256: str) -> bool:
+    return copy.size in (None, size) and copy.sha256 in (None, sha256)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .database import CHANNEL, Database
+from .outages import translated
 
 _ASK_SECONDS = 0.05  # between two questions to SQLite
 
@@ -29,7 +30,7 @@ class Changes:
 
     def wait(self, seconds: float, stopping: threading.Event) -> None:
         """Return at a change, after `seconds`, or soon after `stopping`. Raises `CatalogueUnavailable`."""
-        with self._database.translated():
+        with translated():
             self._connect()
             if self._database.sqlite:
                 self._ask(seconds, stopping)

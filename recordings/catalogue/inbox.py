@@ -1,18 +1,19 @@
 """The inbox: every delivery of Vonage's as it came, also those that were turned away, for as long as they are kept.
 
 Keeping what was refused saves recordings whose signature secret was wrong: once that is mended, a replay takes them in.
-What a delivery means is not known here: whoever replays brings that along.
+What a delivery means is not known here: the caller of a replay brings that along.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, insert, select
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select
 
 from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
@@ -26,7 +27,19 @@ log = logging.getLogger(__name__)
 
 OUTCOMES = ("new", "repeat", "conflict", "noted", "unreadable", "refused")
 MAX_REFUSED_BODY = 64 * 1024  # bytes; real events have some hundreds
-MAX_REFUSED = 1000  # of each webhook: strangers must not fill the disk
+MAX_LIKELY_BODY = 8 * 1024  # a larger one does not look like Vonage's
+
+
+class Worth(IntEnum):
+    """How much a refused delivery looks like Vonage's. Anybody can imitate it, so each kind has a quota of its own."""
+
+    UNLIKELY = 0
+    LIKELY = 1  # its token is made as Vonage makes them, and fits the body
+    RECORDING = 2  # so is this one, and the body announces a recording
+
+
+# How many of each webhook are kept: strangers must neither fill the disk nor push out what Vonage sent.
+QUOTAS = {Worth.UNLIKELY: 1_000, Worth.LIKELY: 20_000, Worth.RECORDING: 20_000}
 
 _PAGE = 200
 _PRUNED_AT_ONCE, _PRUNINGS = 500, 20
@@ -39,7 +52,7 @@ class NoSuchDelivery(TapekeeperError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredDelivery:
     """A delivery in the inbox. `outcome` is one of `OUTCOMES`; `problem` says why it could not be used.
 
     `token` is the Authorization header of a refused one; `body_size` is in bytes; `recording_uuid` is what it led to.
@@ -59,11 +72,11 @@ class Kept:
 class Replayed:
     """What a replay did: what the delivery was before, and what became of it now."""
 
-    kept: Kept
+    before: StoredDelivery
     accepted: Accepted
 
 
-Interpret = Callable[[Kept], tuple[Delivery, Sequence[Event]]]
+Interpret = Callable[[StoredDelivery], tuple[Delivery, Sequence[Event]]]
 
 
 class Inbox:
@@ -75,17 +88,23 @@ class Inbox:
         intake: Intake,
         *,
         retention_days: float = 35,
-        max_refused: int = MAX_REFUSED,
+        quotas: Mapping[Worth, int] = QUOTAS,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.database = database
-        self._catalogue = intake
+        self._intake = intake
         self._retention = timedelta(days=retention_days)
-        self._max_refused = max_refused
+        self._quotas = quotas
         self._clock = clock
 
-    def keep_refused(self, delivery: Delivery, token: str, problem: str) -> None:
-        """Keep a delivery that was turned away, its body cut to 64 KiB; of each webhook the newest 1,000 stay."""
+    def keep_refused(self, delivery: Delivery, token: str, problem: str, worth: Worth = Worth.UNLIKELY) -> None:
+        """Keep a delivery that was turned away, its body cut to 64 KiB, within the quota of its worth.
+
+        Of the unlikely ones the newest stay. Of the others the older half and the newer half stay: whoever comes late
+        with imitations cannot push out what came first, nor can a flood from the beginning keep out what comes now.
+        """
+        if len(delivery.body) > MAX_LIKELY_BODY:
+            worth = Worth.UNLIKELY
         row = {
             "received_at": self._clock(),
             "route": delivery.route,
@@ -98,16 +117,25 @@ class Inbox:
             "outcome": "refused",
             "problem": problem + _cut(delivery.body),
             "token": token,
+            "worth": worth,
         }
-        ours = select(deliveries.c.id).where(REFUSED, deliveries.c.route == delivery.route)
-        too_many = ours.order_by(deliveries.c.id.desc()).offset(self._max_refused).limit(_PRUNED_AT_ONCE)
         with self.database.write() as connection:
             connection.execute(insert(deliveries), row)
+            self._keep_quota(connection, delivery.route, worth)
+
+    def _keep_quota(self, connection: Connection, route: str, worth: Worth) -> None:
+        its_kind = and_(REFUSED, deliveries.c.route == route, deliveries.c.worth == worth)
+        count = connection.execute(select(func.count()).select_from(deliveries).where(its_kind)).scalar_one()
+        excess = count - self._quotas[worth]
+        if excess > 0:
+            newer = self._quotas[worth] if worth is Worth.UNLIKELY else self._quotas[worth] // 2
+            after_these = select(deliveries.c.id).where(its_kind).order_by(deliveries.c.id.desc()).offset(newer)
+            too_many = after_these.limit(min(excess, _PRUNED_AT_ONCE))
             connection.execute(delete(deliveries).where(deliveries.c.id.in_(too_many)))
 
     def listing(
         self, *, outcome: str | None = None, since: datetime | None = None, recording_uuid: str | None = None
-    ) -> Iterator[Kept]:
+    ) -> Iterator[StoredDelivery]:
         """The deliveries without their bodies, oldest first, read in pages."""
         query = _LISTED
         if outcome:
@@ -121,22 +149,22 @@ class Inbox:
             page = query.where(deliveries.c.id > last).order_by(deliveries.c.id).limit(_PAGE)
             with self.database.read() as connection:
                 rows = connection.execute(page).all()
-            yield from (_kept(row, b"") for row in rows)
+            yield from (_stored_delivery(row, b"") for row in rows)
             if len(rows) < _PAGE:
                 return
             last = rows[-1].id
 
-    def find(self, delivery_id: int) -> Kept:
+    def find(self, delivery_id: int) -> StoredDelivery:
         """One delivery, whole. Raises `NoSuchDelivery`."""
         query = _LISTED.add_columns(deliveries.c.body, deliveries.c.token).where(deliveries.c.id == delivery_id)
         with self.database.read() as connection:
             row = connection.execute(query).first()
         if row is None:
             raise NoSuchDelivery(f"There is no delivery {delivery_id}. See all with: flask deliveries list")
-        return _kept(row, row.body, row.token or "")
+        return _stored_delivery(row, row.body, row.token or "")
 
-    def told(self, delivery_id: int) -> list[dict[str, Any]]:
-        """What else a delivery told: its call events and transcriptions, as plain words."""
+    def events_of(self, delivery_id: int) -> list[dict[str, Any]]:
+        """The call events and the transcriptions that a delivery brought, as plain values."""
         calls = select(*call_events.c["kind", "conversation_key", "leg_uuid", "timestamp"])
         texts = select(*transcriptions.c["status", "recording_uuid", "url", "error"])
         with self.database.read() as connection:
@@ -145,18 +173,18 @@ class Inbox:
         return [dict(row._mapping) for row in rows]
 
     def replay(self, delivery_id: int, interpret: Interpret) -> Replayed:
-        """Take a delivery in once more; it may be repeated, and nothing is doubled. New copies wait for the sweep.
+        """Take a delivery in once more. That may be repeated, and nothing is doubled; a worker takes the new copies.
 
-        `interpret` judges the delivery and tells its events, or raises what is wrong with it: then nothing changes.
+        `interpret` verifies the delivery and reads its events, or raises what is wrong with it: then nothing changes.
         """
-        kept = self.find(delivery_id)
-        delivery, events = interpret(kept)
-        accepted = self._catalogue.accept(delivery, events, kept=kept.id)
-        log.info("Delivery %d, which was %s, was taken in again: %s.", kept.id, kept.outcome, accepted.outcome)
-        return Replayed(kept, accepted)
+        before = self.find(delivery_id)
+        delivery, events = interpret(before)
+        accepted = self._intake.accept(delivery, events, row_id=before.id)
+        log.info("Delivery %d, which was %s, was taken in again: %s.", before.id, before.outcome, accepted.outcome)
+        return Replayed(before, accepted)
 
     def prune(self) -> int:
-        """Forget deliveries older than the retention, 10,000 at most. Returns how many; what they told of stays."""
+        """Forget deliveries older than the retention, 10,000 at most. Returns how many; recordings and calls stay."""
         old = deliveries.c.received_at < self._clock() - self._retention
         chosen = select(deliveries.c.id).where(old).order_by(deliveries.c.received_at).limit(_PRUNED_AT_ONCE)
         forgotten = 0
@@ -180,11 +208,11 @@ _LISTED: Select[Any] = select(
 ).select_from(deliveries.outerjoin(recordings, recordings.c.id == deliveries.c.recording_id))
 
 
-def _kept(row: Row[Any], body: bytes, token: str = "") -> Kept:
+def _stored_delivery(row: Row[Any], body: bytes, token: str = "") -> StoredDelivery:
     names = ("route", "method", "query", "content_type", "application_id", "signed", "jti")
     delivery = Delivery(**{name: getattr(row, name) for name in names}, body=bytes(body))
     facts = (row.id, row.received_at, delivery, row.outcome, row.problem, row.recording_uuid, row.body_size)
-    return Kept(*facts, token=token)
+    return StoredDelivery(*facts, token=token)
 
 
 def _cut(body: bytes) -> str:

@@ -41,17 +41,17 @@ _NEW_COPIES = insert(copies).returning(*copies.c["id", "recording_id"])
 
 
 class _Arrival(NamedTuple):
-    """What one webhook brings; `kept` as in `Catalogue.accept`."""
+    """One delivery and its events; `row_id` is that of a stored delivery that is taken in once more."""
 
     delivery: Delivery
     events: Sequence[Event]
-    kept: int | None
+    row_id: int | None
 
 
-class _Taken(NamedTuple):
-    """What became of one announcement; `wanted`: its recording is to be copied now."""
+class _Outcome(NamedTuple):
+    """What became of one announcement. `wanted`: copies of its recording are to be made now."""
 
-    outcome: str
+    word: str
     recording_id: int
     wanted: bool = False
 
@@ -79,41 +79,38 @@ class Intake:
         self._new_recordings = database.insert(recordings).on_conflict_do_nothing().returning(*unique)
 
     @property
-    def gathers(self) -> bool:
-        """Whether to bring several at once: on SQLite, where writers take turns, and a commit costs the same for many.
+    def single_writer(self) -> bool:
+        """Whether the database takes one writing transaction at a time, as SQLite does: then group commit pays.
 
-        Postgres has writers side by side, and would let two such transactions wait for each other's rows.
+        Postgres takes many at a time, and two transactions with many rows each would wait for each other's rows.
         """
         return self.database.sqlite
 
-    def accept(self, delivery: Delivery, events: Sequence[Event], *, kept: int | None = None) -> Accepted:
+    def accept(self, delivery: Delivery, events: Sequence[Event], *, row_id: int | None = None) -> Accepted:
         """Commit the raw delivery and all that it says. Returns the new copies, which are due.
 
-        `kept` is the row of a delivery that lies here already and is taken in once more: nothing is doubled.
+        `row_id` is that of a stored delivery that is taken in once more: nothing is doubled.
         """
-        return self._accept_all([_Arrival(delivery, events, kept)], Deadline())[0]
+        return self._accept_all([_Arrival(delivery, events, row_id)], Deadline())[0]
 
     def accept_all(
         self, arrivals: Sequence[tuple[Delivery, Sequence[Event]]], deadline: Deadline | None = None
     ) -> list[Accepted]:
         """The same for several deliveries in one transaction, all or none."""
-        return self._accept_all(
-            [_Arrival(delivery, events, None) for delivery, events in arrivals], deadline or Deadline()
-        )
+        all_new = [_Arrival(delivery, events, None) for delivery, events in arrivals]
+        return self._accept_all(all_new, deadline or Deadline())
 
     def _accept_all(self, arrivals: Sequence[_Arrival], deadline: Deadline) -> list[Accepted]:
         with self.database.write(deadline) as connection:
-            taken = self._take_all(connection, arrivals)
-            copy_ids = self._want_copies(connection, [one.recording_id for each in taken for one in each if one.wanted])
-            self._keep_all(connection, arrivals, taken)
+            outcomes = self._announce_all(connection, arrivals)
+            wanted = [outcome.recording_id for of_one in outcomes for outcome in of_one if outcome.wanted]
+            copy_ids = self._new_copies(connection, wanted)
+            self._store_deliveries(connection, arrivals, outcomes)
             if copy_ids:
                 self.database.tell_others(connection)
         if copy_ids:
             self._announce(sum(len(ids) for ids in copy_ids.values()))
-        return [
-            Accepted(_outcome(each), tuple(id_ for one in each if one.wanted for id_ in copy_ids[one.recording_id]))
-            for each in taken
-        ]
+        return [_accepted(of_one, copy_ids) for of_one in outcomes]
 
     def keep(self, delivery: Delivery, problem: str, deadline: Deadline | None = None) -> None:
         """Commit a delivery that could not be understood, for a person to look at."""
@@ -124,7 +121,7 @@ class Intake:
         """Remember what the answer webhook told; without a conversation id nothing could ever be joined to it."""
         if not call.conversation_uuid:
             return
-        told = {
+        values = {
             "leg_uuid": call.uuid,
             "from_number": call.from_ or call.from_user,
             "to_number": call.to,
@@ -136,28 +133,28 @@ class Intake:
             "expectation": "expected" if call.records else None,
         }
         with self.database.write() as connection:
-            self._upsert_call(connection, application_id, call.conversation_uuid, told, told)
+            self._upsert_call(connection, application_id, call.conversation_uuid, values, values)
 
-    def _keep_all(
-        self, connection: Connection, arrivals: Sequence[_Arrival], taken: Sequence[Sequence[_Taken]]
+    def _store_deliveries(
+        self, connection: Connection, arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome]]
     ) -> None:
-        """The raw deliveries, with all that refers to their rows: to most, which announce a recording, nothing does."""
+        """The raw deliveries, and the rows that refer to theirs: to most, which announce a recording, none refers."""
         plain = []
-        for arrival, each in zip(arrivals, taken, strict=True):
-            verdict = {"outcome": _outcome(each), "recording_id": each[0].recording_id if each else None}
-            others = [event for event in arrival.events if not isinstance(event, Announcement)]
-            if arrival.kept is None and not others:
+        for arrival, of_one in zip(arrivals, outcomes, strict=True):
+            verdict = {"outcome": _word(of_one), "recording_id": of_one[0].recording_id if of_one else None}
+            further = [event for event in arrival.events if not isinstance(event, Announcement)]
+            if arrival.row_id is None and not further:
                 plain.append(self._raw(arrival.delivery) | verdict)
                 continue
-            delivery_id = self._keep_one(connection, arrival, verdict)
-            for event in others:
+            delivery_id = self._store_delivery(connection, arrival, verdict)
+            for event in further:
                 self._note(connection, arrival.delivery, delivery_id, event)
         if plain:
             connection.execute(_NEW_DELIVERIES, plain)
 
-    def _keep_one(self, connection: Connection, arrival: _Arrival, verdict: dict[str, Any]) -> int:
-        if arrival.kept is not None:
-            return _begin_again(connection, arrival.kept, arrival.delivery, verdict)
+    def _store_delivery(self, connection: Connection, arrival: _Arrival, verdict: dict[str, Any]) -> int:
+        if arrival.row_id is not None:
+            return _begin_again(connection, arrival.row_id, arrival.delivery, verdict)
         row = self._raw(arrival.delivery) | verdict
         return int(connection.execute(_NEW_DELIVERY, row).scalar_one())
 
@@ -182,7 +179,7 @@ class Intake:
 
     # --- Announcements -----------------------------------------------------------------------------------------------
 
-    def _take_all(self, connection: Connection, arrivals: Sequence[_Arrival]) -> list[list[_Taken]]:
+    def _announce_all(self, connection: Connection, arrivals: Sequence[_Arrival]) -> list[list[_Outcome]]:
         """What became of the announcements of each arrival, in their order."""
         announced = [
             (place, event, self._recording_row(arrival.delivery, event))
@@ -190,37 +187,37 @@ class Intake:
             for event in arrival.events
             if isinstance(event, Announcement)
         ]
-        new = self._insert_new(connection, [row for _, _, row in announced])
-        taken: list[list[_Taken]] = [[] for _ in arrivals]
+        new_ids = self._insert_new(connection, [row for _, _, row in announced])
+        outcomes: list[list[_Outcome]] = [[] for _ in arrivals]
         for place, event, row in announced:
-            recording_id = new.pop(_identity(row), None)
+            recording_id = new_ids.pop(_identity(row), None)
             if recording_id is None:
-                taken[place].append(self._take_again(connection, event, row))
+                outcomes[place].append(self._announce_again(connection, event, row))
             else:
-                taken[place].append(_Taken("new", recording_id, not event.empty))
-        return taken
+                outcomes[place].append(_Outcome("new", recording_id, not event.empty))
+        return outcomes
 
     def _insert_new(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], int]:
-        """The ids of those that were not there before, by identity; of two alike the first goes in."""
+        """The ids of the recordings that were not known before, by identity; of two alike the first is inserted."""
         if not rows:
             return {}
         result = connection.execute(self._new_recordings, rows)
         return {(row.application_id, row.recording_uuid): row.id for row in result}
 
-    def _take_again(self, connection: Connection, event: Announcement, row: dict[str, Any]) -> _Taken:
-        there = connection.execute(
+    def _announce_again(self, connection: Connection, event: Announcement, row: dict[str, Any]) -> _Outcome:
+        known = connection.execute(
             select(*recordings.c["id", "recording_url", "conversation_key", "empty"])
             .where(recordings.c.application_id == row["application_id"])
             .where(recordings.c.recording_uuid == row["recording_uuid"])
         ).one()
-        if there.empty and not event.empty and there.conversation_key == row["conversation_key"]:
+        if known.empty and not event.empty and known.conversation_key == row["conversation_key"]:
             # The first announcement had nothing to fetch, so nothing of it can be overwritten.
-            connection.execute(update(recordings).where(recordings.c.id == there.id).values(row))
-            return _Taken("new", there.id, True)
-        if (there.recording_url, there.conversation_key) == (row["recording_url"], row["conversation_key"]):
-            return _Taken("repeat", there.id)
+            connection.execute(update(recordings).where(recordings.c.id == known.id).values(row))
+            return _Outcome("new", known.id, True)
+        if (known.recording_url, known.conversation_key) == (row["recording_url"], row["conversation_key"]):
+            return _Outcome("repeat", known.id)
         log.warning("Recording %s was announced again with other particulars; the first stand.", event.recording_uuid)
-        return _Taken("conflict", there.id)
+        return _Outcome("conflict", known.id)
 
     def _recording_row(self, delivery: Delivery, event: Announcement) -> dict[str, Any]:
         return {
@@ -241,18 +238,18 @@ class Intake:
             "empty": event.empty,
         }
 
-    def _want_copies(self, connection: Connection, recording_ids: Sequence[int]) -> dict[int, list[int]]:
-        """A copy of each of these in each storage; their ids by recording."""
-        wanted = {"state": State.PENDING.value, "attempts": 0, "due_at": self._clock()}
+    def _new_copies(self, connection: Connection, recording_ids: Sequence[int]) -> dict[int, list[int]]:
+        """A copy of each of these recordings in each storage, due now; the ids of the copies by recording."""
+        due = {"state": State.PENDING.value, "attempts": 0, "due_at": self._clock()}
         rows = [
-            wanted | {"recording_id": recording_id, "storage": storage}
+            due | {"recording_id": recording_id, "storage": storage}
             for recording_id in recording_ids
             for storage in self._storages
         ]
-        made: dict[int, list[int]] = defaultdict(list)
+        copy_ids: dict[int, list[int]] = defaultdict(list)
         for row in connection.execute(_NEW_COPIES, rows) if rows else ():
-            made[row.recording_id].append(row.id)
-        return made
+            copy_ids[row.recording_id].append(row.id)
+        return copy_ids
 
     def _note_transcription(
         self, connection: Connection, delivery: Delivery, delivery_id: int, event: Transcription
@@ -283,59 +280,66 @@ class Intake:
             }
             connection.execute(insert(call_events), row)
         if event.conversation_uuids:
-            told, kept = self._call_words(event)
-            self._upsert_call(connection, delivery.application_id, event.conversation_uuids[0], told, kept)
+            new_values, gap_fillers = self._call_values(event)
+            conversation = event.conversation_uuids[0]
+            self._upsert_call(connection, delivery.application_id, conversation, new_values, gap_fillers)
 
-    def _call_words(self, event: CallEvent) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What an event adds to a call: the values for a new row, and for one that is there (gaps filled only).
+    def _call_values(self, event: CallEvent) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What an event adds to a call: the values of a new row, and those of a known one, where only gaps are filled.
 
         `connect` makes a second leg in the same conversation: its direction and numbers are not the caller's.
         """
-        told: dict[str, Any] = {"direction": event.direction, "from_number": event.from_, "to_number": event.to}
+        values: dict[str, Any] = {"direction": event.direction, "from_number": event.from_, "to_number": event.to}
         if event.kind == "completed":
-            told["completed_at"] = event.timestamp or self._clock()
+            values["completed_at"] = event.timestamp or self._clock()
         if event.kind == "transfer" and len(event.conversation_uuids) == 2:
-            told["joined_key"] = conversation_key(event.conversation_uuids[1])
-        told = {name: value for name, value in told.items() if value is not None}
-        kept: dict[str, Any] = {name: func.coalesce(calls.c[name], value) for name, value in told.items()}
-        if "direction" in kept:
+            values["joined_key"] = conversation_key(event.conversation_uuids[1])
+        new_values = {name: value for name, value in values.items() if value is not None}
+        gap_fillers: dict[str, Any] = {name: func.coalesce(calls.c[name], value) for name, value in new_values.items()}
+        if "direction" in gap_fillers:
             same_leg = (calls.c.leg_uuid.is_(None)) | (calls.c.leg_uuid == literal(event.leg_uuid))
-            kept["direction"] = case((same_leg, kept["direction"]), else_=calls.c.direction)
-        return told, kept
+            gap_fillers["direction"] = case((same_leg, gap_fillers["direction"]), else_=calls.c.direction)
+        return new_values, gap_fillers
 
     def _upsert_call(
         self,
         connection: Connection,
         application_id: str,
         conversation: str,
-        told: Mapping[str, Any],
-        kept: Mapping[str, Any],
+        new_values: Mapping[str, Any],
+        changes: Mapping[str, Any],
     ) -> None:
+        """Insert the call with its new values, or make these changes to the row that is there. None changes nothing."""
         key = {"conversation_key": conversation_key(conversation)}
         row = key | {"conversation_uuid": conversation, "application_id": application_id}
-        told = {name: value for name, value in told.items() if value is not None}
-        kept = {name: value for name, value in kept.items() if value is not None}
-        statement = self.database.insert(calls).values(row | told)
-        if kept:
-            connection.execute(statement.on_conflict_do_update(index_elements=["conversation_key"], set_=kept))
+        row |= {name: value for name, value in new_values.items() if value is not None}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        statement = self.database.insert(calls).values(row)
+        if changes:
+            connection.execute(statement.on_conflict_do_update(index_elements=["conversation_key"], set_=changes))
         else:
             connection.execute(statement.on_conflict_do_nothing())
 
 
-def _outcome(taken: Sequence[_Taken]) -> str:
-    return taken[0].outcome if taken else "noted"
+def _accepted(outcomes: Sequence[_Outcome], copy_ids: Mapping[int, Sequence[int]]) -> Accepted:
+    ids = (copy_id for outcome in outcomes if outcome.wanted for copy_id in copy_ids[outcome.recording_id])
+    return Accepted(_word(outcomes), tuple(ids))
+
+
+def _word(outcomes: Sequence[_Outcome]) -> str:
+    """The outcome of a delivery: that of its first announcement."""
+    return outcomes[0].word if outcomes else "noted"
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["application_id"], row["recording_uuid"]
 
 
-def _begin_again(connection: Connection, kept: int, delivery: Delivery, verdict: Mapping[str, Any]) -> int:
-    """Forget what this delivery told before. Its first verdict stands, unless that was that it could not be used."""
+def _begin_again(connection: Connection, row_id: int, delivery: Delivery, verdict: Mapping[str, Any]) -> int:
+    """Forget what this delivery said before. Its first outcome stands, unless the delivery could not be used then."""
     for table in (call_events, transcriptions):
-        connection.execute(delete(table).where(table.c.delivery_id == kept))
-    unused = and_(deliveries.c.id == kept, deliveries.c.outcome.in_(("refused", "unreadable")))
-    words = {"application_id": delivery.application_id, "signed": delivery.signed, "jti": delivery.jti}
-    mended = {**words, **verdict, "problem": None, "token": None}
-    connection.execute(update(deliveries).where(unused).values(mended))
-    return kept
+        connection.execute(delete(table).where(table.c.delivery_id == row_id))
+    unused = and_(deliveries.c.id == row_id, deliveries.c.outcome.in_(("refused", "unreadable")))
+    proof = {"application_id": delivery.application_id, "signed": delivery.signed, "jti": delivery.jti}
+    connection.execute(update(deliveries).where(unused).values({**proof, **verdict, "problem": None, "token": None}))
+    return row_id

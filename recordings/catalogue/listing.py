@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, select
@@ -80,6 +81,28 @@ def find(database: Database, recording_uuid: str) -> list[Recording]:
 def by_ids(connection: Connection, recording_ids: Collection[int]) -> dict[int, Recording]:
     """The recordings in these rows, by row, read within the caller's transaction."""
     return _read(connection, _BY_IDS, row_ids=list(recording_ids))
+
+
+def by_id(database: Database, recording_id: int) -> Recording:
+    """The recording in this row, which exists."""
+    with database.read() as connection:
+        return by_ids(connection, [recording_id])[recording_id]
+
+
+def last_row(database: Database, recording_uuid: str) -> int | None:
+    """The row of the recording with this uuid, the last one where applications share the catalogue; None: unknown."""
+    query = select(func.max(recordings.c.id)).where(recordings.c.recording_uuid == recording_uuid)
+    with database.read() as connection:
+        return connection.execute(query).scalar()
+
+
+def has_url_ending(database: Database, ending: str, since: datetime | None) -> bool:
+    """Whether a recording that was announced after `since` has a URL with this ending. A URL has no index."""
+    query = select(recordings.c.id).where(recordings.c.recording_url.endswith(ending, autoescape=True))
+    if since is not None:
+        query = query.where(recordings.c.received_at >= since)
+    with database.read() as connection:
+        return connection.execute(query.limit(1)).first() is not None
 
 
 def listing(database: Database, *, state: State | None = None) -> Iterator[Recording]:

@@ -51,6 +51,14 @@ class Schedule:
             since = connection.execute(oldest, {"now": now}).scalar()
         return number, (now - since).total_seconds() if since else 0.0
 
+    def request(self, recording_id: int, storage: str) -> None:
+        """Ask the workers for a copy in this storage, unless the copy has a row already."""
+        row = {"recording_id": recording_id, "storage": storage, "state": State.PENDING.value, "attempts": 0}
+        statement = self.database.insert(copies).values(row | {"due_at": self._clock()}).on_conflict_do_nothing()
+        with self.database.write() as connection:
+            connection.execute(statement)
+            self.database.tell_others(connection)
+
     def retry(self, recording_uuid: str) -> list[int]:
         """Make every copy of the recording that is neither stored nor in work due now. Returns their ids."""
         its_rows = select(recordings.c.id).where(recordings.c.recording_uuid == recording_uuid)

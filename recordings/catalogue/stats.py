@@ -24,27 +24,35 @@ _NOT_STORED = (
     .group_by(*copies.c["storage", "state"])
 )
 _RECORDINGS = select(func.count()).select_from(recordings)
-_REFUSED_LAST = select(deliveries.c.received_at).where(REFUSED).order_by(deliveries.c.id.desc()).limit(1)
+_REFUSED_LAST = select(func.max(deliveries.c.id).label("id")).where(REFUSED).group_by(deliveries.c.worth).subquery()
+_REFUSED_TIMES = (
+    select(*deliveries.c["worth", "received_at"])
+    .join(_REFUSED_LAST, deliveries.c.id == _REFUSED_LAST.c.id)
+    .order_by(deliveries.c.received_at)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueStats:
-    """`copies` by (storage, state), those that are 0 left out; `refused_at`: when a delivery was last turned away."""
+    """`copies` by (storage, state), those that are 0 left out.
+
+    `refused_at`: when a delivery was last turned away, by whether its token was made like Vonage's.
+    """
 
     recordings: int
-    refused_at: datetime | None
+    refused_at: Mapping[bool, datetime]
     copies: Mapping[tuple[str, State], int]
 
 
 def count(database: Database) -> CatalogueStats:
     """All of it in one view. Raises `CatalogueUnavailable`."""
     with database.read() as connection:
-        total = {row.storage: row.number for row in connection.execute(_COPIES)}
-        found = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
+        totals = {row.storage: row.number for row in connection.execute(_COPIES)}
+        counts = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
         known = connection.execute(_RECORDINGS).scalar_one()
-        refused_at = connection.execute(_REFUSED_LAST).scalar()
-    for storage, number in total.items():
-        rest = number - sum(others for (where, _), others in found.items() if where == storage)
-        if rest:
-            found[storage, State.STORED] = rest
-    return CatalogueStats(known, refused_at, found)
+        refused_at = {row.worth > 0: row.received_at for row in connection.execute(_REFUSED_TIMES)}
+    for storage, total in totals.items():
+        stored = total - sum(number for (where, _), number in counts.items() if where == storage)
+        if stored:
+            counts[storage, State.STORED] = stored
+    return CatalogueStats(known, refused_at, counts)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 # The newest migration. A database that stands here is used without loading Alembic.
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -91,11 +91,12 @@ deliveries = Table(
     Column("outcome", String(16), nullable=False),  # new, repeat, conflict, noted, unreadable, refused
     Column("problem", Text),
     Column("recording_id", _Id, ForeignKey("recordings.id")),
+    Column("worth", Integer, nullable=False, server_default="0"),  # of a refused one: see `inbox.Worth`
     Column("token", Text),  # the Authorization header of a refused one: a replay judges it again
     Index(None, "received_at"),
     Index(None, "recording_id"),
     # Small, because they are few: the intake of the others does not pay for it.
-    Index("ix_deliveries_refused", "route", "id", sqlite_where=REFUSED, postgresql_where=REFUSED),
+    Index("ix_deliveries_refused", "route", "worth", "id", sqlite_where=REFUSED, postgresql_where=REFUSED),
 )
 
 recordings = Table(
@@ -202,4 +203,15 @@ transcriptions = Table(
     Column("error", Text),
     Index(None, "recording_uuid"),
     Index(None, "delivery_id"),
+)
+
+# The workers of all hosts, by an id that each makes at its start.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
 )

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from backends.azure import AzureBlobStorage
-from backends.gcs import GoogleCloudStorage
+from backends.azure.storage import AzureBlobStorage
+from backends.gcs.storage import GoogleCloudStorage
 from tests.fakes.faulty_proxy import FaultyProxy
 from tests.fakes.strict_gcs import StrictGcs
 from tests.services.emulators import azurite, connection_string
@@ -25,7 +25,7 @@ def google() -> Iterator[StrictGcs]:
 def gcs(google: StrictGcs) -> Iterator[GoogleCloudStorage]:
     """The backend on the strict fake, impatient: it gives up after about a second."""
     env = {"STORAGE_EMULATOR_HOST": google.url}
-    backend = GoogleCloudStorage.from_url("gs://calls/tapes", env, first_delay=0.01, patience=1.0)
+    backend = GoogleCloudStorage.from_url("gs://calls/tapes", env, first_delay=0.01, retry_for=1.0)
     yield backend
     backend.close()
 

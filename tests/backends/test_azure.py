@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobClient, ContentSettings, StandardBlobTier
 
-from backends.azure import BLOCK, AzureBlobStorage
+from backends.azure.storage import AzureBlobStorage
+from backends.azure.upload import BLOCK
 from plugins.fakes import FakeSource, body, sha256_of
 from recordings.errors import ObjectNotFound, SourceTruncated, StorageConfigurationError, StoragePermissionError
 from tests.services.emulators import ACCOUNT, connection_string

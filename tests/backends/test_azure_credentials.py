@@ -15,14 +15,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
+import requests
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from backends.azure import AzureBlobStorage
-from backends.azure_credentials import open_service
+from backends.azure.credentials import open_service
+from backends.azure.errors import translated
+from backends.azure.storage import AzureBlobStorage
 from plugins.fakes import FakeSource, body
 from recordings.errors import StorageConfigurationError, StoragePermissionError
 from tests.services.emulators import ACCOUNT, KEY, azurite
@@ -74,7 +77,7 @@ WRONG = [
     ({"AZURE_STORAGE_CONNECTION_STRING": SECRET}, "AZURE_STORAGE_CONNECTION_STRING cannot be read"),
     ({"AZURE_STORAGE_CONNECTION_STRING": f"AccountKey={SECRET}"}, "AZURE_STORAGE_CONNECTION_STRING cannot be read"),
     ({"AZURE_STORAGE_ACCOUNT": "https://x.blob.core.windows.net", "AZURE_STORAGE_KEY": SECRET}, "bare name"),
-    ({"AZURE_STORAGE_ACCOUNT": "calls", "AZURE_STORAGE_KEY": SECRET + "!"}, "AZURE_STORAGE_KEY is no base64"),
+    ({"AZURE_STORAGE_ACCOUNT": "calls", "AZURE_STORAGE_KEY": SECRET + "!"}, "AZURE_STORAGE_KEY is not base64"),
 ]
 
 
@@ -199,3 +202,13 @@ def test_an_identity_stores_and_reads(certificate: tuple[Path, Path]) -> None:
         # Azurite gives the key, but does not understand what this SDK signs with it: the URL is not opened here.
         assert parse_qs(urlsplit(url or "").query)["skoid"] == ["11111111-1111-1111-1111-111111111111"]
         store.close()
+
+
+def test_an_identity_that_azure_refuses_is_a_question_of_rights() -> None:
+    """azure-identity raises errors with an answer, which never went through the storage client."""
+    response = requests.Response()
+    response.status_code, response.reason = 401, "Unauthorized"
+    response._content = b""
+    error = ClientAuthenticationError("AADSTS7000215: Invalid client secret.", response=response)
+    with pytest.raises(StoragePermissionError, match="does not take the credentials"), translated("storing"):
+        raise error

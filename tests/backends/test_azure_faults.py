@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from backends.azure import BLOCK, AzureBlobStorage
+from backends.azure.storage import AzureBlobStorage
+from backends.azure.upload import BLOCK
 from plugins.fakes import FakeSource, body, sha256_of
 from recordings.errors import (
     ChecksumMismatch,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from backends.gcs import GoogleCloudStorage
-from backends.gcs_transfer import CHUNK
+from backends.gcs.storage import GoogleCloudStorage
+from backends.gcs.upload import CHUNK
 from plugins.fakes import FakeSource, body
 from recordings.errors import (
     ChecksumMismatch,
@@ -280,7 +280,7 @@ def test_no_request_is_made_before_the_first_use(google: StrictGcs) -> None:
 
 def test_an_unreachable_store_is_tried_again_later() -> None:
     store = GoogleCloudStorage.from_url(
-        "gs://calls", {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:9"}, first_delay=0.01, patience=0.05
+        "gs://calls", {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:9"}, first_delay=0.01, retry_for=0.05
     )
     with pytest.raises(StorageUnavailable, match="ConnectionError"):
         store.head(KEY)

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import identity_pool
 from google.oauth2 import service_account
 
-from backends.gcs import GoogleCloudStorage, open_clients
-from backends.gcs_credentials import find_credentials
+from backends.gcs.credentials import find_credentials
+from backends.gcs.storage import GoogleCloudStorage, open_clients
 from plugins.fakes import FakeSource
 from recordings.errors import StorageConfigurationError, StoragePermissionError, StorageUnavailable
 from tests.fakes.strict_gcs import StrictGcs
@@ -137,7 +137,7 @@ def test_a_url_is_signed_without_a_request(info: dict[str, Any]) -> None:
 def guarded(google: StrictGcs, info: dict[str, Any]) -> GoogleCloudStorage:
     google.guarded = True
     credentials = find_credentials({INLINE: json.dumps({**info, "token_uri": f"{google.url}/token"})})
-    return GoogleCloudStorage(lambda: open_clients(credentials, google.url), "calls", first_delay=0.01, patience=0.5)
+    return GoogleCloudStorage(lambda: open_clients(credentials, google.url), "calls", first_delay=0.01, retry_for=0.5)
 
 
 def test_a_service_account_fetches_its_token_and_stores(google: StrictGcs, info: dict[str, Any]) -> None:

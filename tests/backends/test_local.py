@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from backends import drafts
-from backends.drafts import Drafts, Way
-from backends.explained import MENDS
-from backends.local import LocalStorage
+from backends.local import drafts
+from backends.local.drafts import Drafts, Way
+from backends.local.errors import MEANINGS
+from backends.local.storage import LocalStorage
 from plugins.fakes import FakeSource, body, sha256_of
 from recordings.errors import (
     InvalidKey,
@@ -66,7 +66,7 @@ def test_a_url_names_an_absolute_folder(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "advice"),
     [
         ("file://var/recordings", "file:///var/recordings"),
         ("file:var/recordings", "file:///var/recordings"),
@@ -76,10 +76,10 @@ def test_a_url_names_an_absolute_folder(url: str, path: str) -> None:
         ("file:///srv%00", "more than a path"),
     ],
 )
-def test_a_wrong_url_says_what_to_write(url: str, told: str) -> None:
+def test_a_wrong_url_says_what_to_write(url: str, advice: str) -> None:
     with pytest.raises(StorageConfigurationError) as caught:
         LocalStorage.from_url(url, {})
-    assert told in str(caught.value)
+    assert advice in str(caught.value)
     assert "STORAGE_URL" in str(caught.value)
 
 
@@ -196,8 +196,8 @@ def test_a_root_that_cannot_be_made_is_a_configuration_fault(tmp_path: Path) -> 
     ],
 )
 def test_what_the_system_refuses_is_sorted_by_who_can_mend_it(number: int, kind: type, blocked: bool) -> None:
-    found, mend = MENDS[number]
-    assert (found, found.blocked, found.retryable) == (kind, blocked, True)
+    error_class, mend = MEANINGS[number]
+    assert (error_class, error_class.blocked, error_class.retryable) == (kind, blocked, True)
     assert mend.endswith(".")
 
 
@@ -215,7 +215,7 @@ def run_aside(code: str, *arguments: object) -> str:
 TELL = """
 import os, resource, sys
 from pathlib import Path
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from plugins.fakes import FakeSource
 def tell(act):
     try:
@@ -235,9 +235,9 @@ def test_a_folder_of_another_user_is_a_matter_of_rights(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:-2]):
         folder.chmod(folder.stat().st_mode | 0o011)
     code = TELL + "os.setuid(65534)\ntell(LocalStorage(root).check)"
-    told = run_aside(code, tmp_path / "root")
-    assert told.startswith(f"StoragePermissionError True {tmp_path}/root")
-    assert "Let the user with id 65534 write there" in told
+    printed = run_aside(code, tmp_path / "root")
+    assert printed.startswith(f"StoragePermissionError True {tmp_path}/root")
+    assert "Let the user with id 65534 write there" in printed
 
 
 @pytest.mark.parametrize("promised", [True, False])
@@ -248,9 +248,9 @@ def test_a_limit_on_the_size_leaves_nothing_behind(root: Path, promised: bool) -
         "tell(lambda: LocalStorage(root).put('a', source, content_type='audio/mpeg', metadata={}))\n"
         "print(len(source.reads))"
     )
-    told, reads = run_aside(code, root, promised).splitlines()
-    assert told.startswith("StorageConfigurationError True")
-    assert "ulimit" in told
+    printed, reads = run_aside(code, root, promised).splitlines()
+    assert printed.startswith("StorageConfigurationError True")
+    assert "ulimit" in printed
     assert (int(reads) == 0) is promised  # a promised length is known to be too much before the download
     assert [path for path in root.rglob("*") if path.is_file()] == []
 
@@ -310,7 +310,7 @@ def test_check_sweeps_what_dead_writers_left_a_day_ago(root: Path, way: Way) -> 
 
 def test_what_a_death_in_mid_trial_or_mid_check_leaves_is_cleared_away(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
-    for name in (drafts.TRIAL, f"{drafts.CHECK}0"):
+    for name in (drafts.LINK_TEST, f"{drafts.CHECK_FILE}0"):
         (root / name).write_text("")
         os.utime(root / name, (0, 0))
     LocalStorage(root).check()
@@ -334,7 +334,7 @@ def test_the_lock_of_a_dead_writer_is_removed_and_the_next_try_goes_through(root
     put(store, FakeSource(1), "a")
     where = root.stat()
     (root / drafts.INCOMING / f"{where.st_dev:x}-{where.st_ino:x}-b.lock").write_text("")
-    with pytest.raises(StorageUnavailable, match="lock that a dead writer left"):
+    with pytest.raises(StorageUnavailable, match="lock of a dead writer was removed"):
         put(store, FakeSource(1), "b")
     assert sum(pauses) == pytest.approx(1, abs=0.05)
     assert put(store, FakeSource(1), "b").created

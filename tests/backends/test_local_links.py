@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backends.drafts import Drafts, Way
-from backends.local import LocalStorage
+from backends.local.drafts import Drafts, Way
+from backends.local.storage import LocalStorage
 from plugins.fakes import FakeSource
 from recordings.errors import StorageConfigurationError
 from recordings.storage import PutResult
@@ -69,7 +69,7 @@ def test_where_the_system_does_not_tell_where_a_folder_lies_it_is_entered_step_b
             raise place
         return place
 
-    monkeypatch.setattr("backends.tree.os.readlink", readlink)
+    monkeypatch.setattr("backends.local.tree.os.readlink", readlink)
     put(store, FakeSource(3), "2026/call/r.mp3")
     assert store.head("2026/call/r.mp3").size == 3
     (root / "2025").symlink_to("2026")

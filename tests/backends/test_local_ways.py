@@ -34,8 +34,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 filled = Program(len(program), ctypes.addressof(code))
 
 from pathlib import Path
-from backends.drafts import Drafts
-from backends.local import LocalStorage
+from backends.local.drafts import Drafts
+from backends.local.storage import LocalStorage
 from plugins.fakes import FakeSource
 if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(filled)):
     sys.exit("no seccomp")

@@ -120,7 +120,7 @@ def test_it_tells_when_a_webhook_was_last_turned_away(deploy, scraped):
     deployment = deploy(API_TOKENS=TOKEN)
     reply = deployment.client.post("/webhooks/recordings", data=b"{}", headers={"Authorization": "Bearer a.b.c"})
     assert reply.status_code == 401
-    assert deployment.wiring.door.refused.wait(10)
+    assert deployment.wiring.webhook_context.refused.wait(10)
     told = scraped(deployment)["tapekeeper_last_refused_timestamp_seconds",]
     assert 0 <= datetime.now(UTC).timestamp() - told < 60
 

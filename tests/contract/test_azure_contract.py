@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from backends.azure import AzureBlobStorage
+from backends.azure.storage import AzureBlobStorage
 from plugins.contract import Check, Target
 from tests.services.emulators import azurite, connection_string
 

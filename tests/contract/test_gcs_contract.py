@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backends.gcs import GoogleCloudStorage
+from backends.gcs.storage import GoogleCloudStorage
 from plugins.contract import Check, Target
 from tests.services.emulators import gcs_emulator, strict_gcs
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from backends.drafts import Drafts, Way
-from backends.local import LocalStorage
+from backends.local.drafts import Drafts, Way
+from backends.local.storage import LocalStorage
 from plugins.contract import Check, Target
 
 

@@ -87,7 +87,7 @@ class StrictGcs(ThreadingHTTPServer):
             raise Refusal(404, "The specified bucket does not exist.", "notFound")
         return self.buckets[bucket]
 
-    def found(self, bucket: str, name: str) -> tuple[dict[str, Any], bytes]:
+    def find(self, bucket: str, name: str) -> tuple[dict[str, Any], bytes]:
         there = self.objects(bucket).get(name)
         if there is None:
             raise Refusal(404, f"No such object: {bucket}/{name}", "notFound")
@@ -270,7 +270,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, page)
 
     def read_object(self, bucket: str, name: str) -> None:
-        resource, data = self.server.found(bucket, name)
+        resource, data = self.server.find(bucket, name)
         if self.query.get("alt") != "media":
             return self.answer(200, resource)
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -282,7 +282,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def delete_object(self, bucket: str, name: str) -> None:
         with self.server.lock:
-            self.server.found(bucket, name)
+            self.server.find(bucket, name)
             if name in self.server.retained:
                 message = f"Object '{bucket}/{name}' is subject to bucket's retention policy and cannot be deleted."
                 raise Refusal(403, message, "retentionPolicyNotMet")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from plugins.contract import CHECKS, CheckResult, FakeSource, Target, run_check, run_contract
 from recordings.storage import ObjectInfo, PutResult
 

@@ -69,7 +69,7 @@ def test_the_built_in_local_storage_comes_through_the_same_hook(load: Load, tmp_
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         ("import no_such_module_at_all", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
         ("def broken(:", "SyntaxError"),
@@ -87,12 +87,12 @@ def test_the_built_in_local_storage_comes_through_the_same_hook(load: Load, tmp_
     ],
 )
 def test_a_broken_plugin_is_named_and_left_out(
-    load: Load, code: str, told: str, caplog: pytest.LogCaptureFixture
+    load: Load, code: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     plugins = load(bad=code, good=GOOD)
     bad = about(plugins, "bad")
     assert (bad.state, bad.schemes) == ("broken", ())
-    assert told in bad.problem
+    assert message in bad.problem
     assert "'bad'" in caplog.text
     assert plugins.object_key(RECORDING) == "good/uuid-1"
 
@@ -152,20 +152,20 @@ def test_an_unknown_scheme_names_what_is_known_and_what_is_broken(load: Load) ->
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("no_such_module:Storage", "No module named 'no_such_module'"),
         ("json:Storage", "has no attribute 'Storage'"),
         ("json:JSONDecoder", "has no from_url, put, head"),
     ],
 )
-def test_a_backend_that_cannot_be_had_says_why_only_when_it_is_wanted(load: Load, target: str, told: str) -> None:
+def test_a_backend_that_cannot_be_had_says_why_only_when_it_is_wanted(load: Load, target: str, message: str) -> None:
     code = MARKER + f"@hookimpl\ndef register_storage_backends(): return {{'lazy': {target!r}}}"
     plugins = load(lazy=code)
     assert plugins.schemes == {"lazy": "lazy"}
     with pytest.raises(PluginError, match="plugin 'lazy' \\(drop-in") as caught:
         plugins.backend("lazy://x", {})
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.blocked
 
 
@@ -234,8 +234,8 @@ def test_one_module_under_two_entry_points_is_reported(installed: Path) -> None:
     (installed / "tapekeeper_far-2.1.dist-info/entry_points.txt").write_text(
         "[tapekeeper]\na = far_storage\nb = far_storage\n"
     )
-    found = next(d for d in distributions(path=[str(installed)]) if d.name == "tapekeeper-far")
-    plugins = load_plugins([], entry_points=list(found.entry_points))
+    distribution = next(d for d in distributions(path=[str(installed)]) if d.name == "tapekeeper-far")
+    plugins = load_plugins([], entry_points=list(distribution.entry_points))
     assert [info.state for info in plugins.report()] == ["active", "broken"]
 
 

@@ -60,7 +60,7 @@ def test_the_hooks_do_what_the_page_says(plugins: Plugins, caplog: pytest.LogCap
     plugins.recording_failed(RECORDING, COPY, ValueError("gone"), will_retry=False)
     plugins.recording_missing(replace(blocked, params={"completed_at": "noon"}))
     assert caplog.messages == [
-        "uuid-1 rests at k in file: 1 bytes",
+        "uuid-1 is stored as k in file: 1 bytes",
         "uuid-1 is lost unless somebody helps: gone",
         "No recording of CON-1, a call to 1 that ended at noon",
     ]

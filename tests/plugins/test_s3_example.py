@@ -14,7 +14,7 @@ import pytest
 
 from tests.services.moto_s3 import EXAMPLE, install, moto_s3, s3_client
 
-ROOMS = {"backends", "console", "plugins", "recordings", "settings", "simulator", "webhooks", "wsgi"}
+ROOMS = {"backends", "commands", "console", "plugins", "recordings", "settings", "simulator", "webhooks", "wsgi"}
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_once_installed_it_is_listed_and_tried(site, s3, make_environ, bare_envi
     assert tried.returncode == 0, tried.stdout + tried.stderr
     assert "20 of 21 promises kept; 1 not tried (memory_stays_bounded)." in tried.stdout
 
-    found = [json.loads(line) for line in flask_process(["doctor", "--json"], env).stdout.splitlines()]
-    (storage,) = [finding for finding in found if finding["part"] == "storage"]
+    findings = [json.loads(line) for line in flask_process(["doctor", "--json"], env).stdout.splitlines()]
+    (storage,) = [finding for finding in findings if finding["part"] == "storage"]
     assert storage["level"] == "ok", storage
     client = s3_client(s3)
     assert client.list_objects_v2(Bucket="tapes")["KeyCount"] == 0, "neither leaves anything in the bucket"

@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive.credentials import ApplicationToken
 from recordings.archive.failures import RetryPolicy
 from recordings.archive.fetch import Fetcher
 from recordings.archive.heartbeat import Heartbeat
 from recordings.archive.hosts import HostRule
 from recordings.archive.retrieval import Retrieval
+from recordings.archive.sidecar import SidecarWriter
 from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.leases import Leases
@@ -25,6 +26,7 @@ from recordings.catalogue.schedule import Schedule
 from recordings.catalogue.tables import copies
 from recordings.keys import KeyTemplate
 from recordings.model import Announcement, Delivery, Recording, State
+from settings import Settings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 STORAGE = "file:///tapes"
@@ -216,10 +218,10 @@ class Desk:
             heartbeat=self.heartbeat,
             fetcher=Fetcher(HostRule.parse([vonage.origin]), token.mint, clock=clock),
             storages=self.storages,
-            template=KeyTemplate(),
+            template=KeyTemplate(Settings.storage_key_template),
             hooks=self.hooks,
             policy=RetryPolicy(chance=lambda low, high: 1.0),
-            version="test",
+            sidecars=SidecarWriter("test", clock),
             clock=clock,
             pause=self._pause,
         )
@@ -270,7 +272,7 @@ class Desk:
         return self.find(event)
 
     def key(self, event, ext="mp3"):
-        return KeyTemplate().render(dataclasses.replace(self.find(event)), ext)
+        return KeyTemplate(Settings.storage_key_template).render(dataclasses.replace(self.find(event)), ext)
 
     def files(self):
         """Every file in the folder, hidden ones too, by its path below it."""

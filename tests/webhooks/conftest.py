@@ -1,4 +1,4 @@
-"""A door with a fake catalogue behind it, and a signer of our own: the verifier must not be tested with itself."""
+"""Webhooks with a fake catalogue, and a signer of our own: the verifier must not be tested with itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 import pytest
 from flask import Flask
 
+from recordings.engine.supervisor import Supervisor
 from recordings.model import Accepted, Announcement, Call, Delivery
-from webhooks import Door, FlowSettings, Verifier, create_blueprint
+from webhooks import FlowSettings, Verifier, WebhookContext, create_blueprint
+from webhooks.background import BackgroundWriter
+from webhooks.refused import RefusedDeliveries
 
 NOW = 1_700_000_000
 SECRET = "old and short"
@@ -25,7 +28,7 @@ def segment(value):
 
 def sign(payload: bytes, secret=SECRET, header=None, without=(), **claims):
     """The value of an Authorization header for these signed bytes. `without` leaves claims out."""
-    made = {
+    every = {
         "iat": NOW,
         "jti": "c5ba8f24-1a14-4c10-bfdf-3fbe8ce511b5",
         "iss": "Vonage",
@@ -33,9 +36,9 @@ def sign(payload: bytes, secret=SECRET, header=None, without=(), **claims):
         "api_key": "a1b2c3d",
         "application_id": "aaaaaaaa-bbbb-cccc-dddd-0123456789ab",
     } | claims
-    kept = {name: value for name, value in made.items() if name not in without}
+    chosen = {name: value for name, value in every.items() if name not in without}
     head = header if header is not None else {"alg": "HS256", "typ": "JWT"}
-    message = f"{segment(json.dumps(head).encode())}.{segment(json.dumps(kept).encode())}"
+    message = f"{segment(json.dumps(head).encode())}.{segment(json.dumps(chosen).encode())}"
     return f"Bearer {message}.{segment(hmac.new(secret.encode(), message.encode(), hashlib.sha256).digest())}"
 
 
@@ -44,11 +47,11 @@ class FakeIntake:
     """A catalogue in lists. `broken` is raised by every method."""
 
     accepted: list = field(default_factory=list)
-    kept: list = field(default_factory=list)
+    unreadable: list = field(default_factory=list)
     calls: list = field(default_factory=list)
     broken: Exception | None = None
     outcome: str | None = None
-    gathers: bool = True
+    single_writer: bool = True
 
     def _check(self):
         if self.broken:
@@ -66,28 +69,38 @@ class FakeIntake:
 
     def keep(self, delivery: Delivery, problem: str, deadline=None):
         self._check()
-        self.kept.append((delivery, problem))
+        self.unreadable.append((delivery, problem))
 
     def note_call(self, call: Call, application_id: str):
         self._check()
         self.calls.append((call, application_id))
 
 
-class House:
-    """A Flask application with nothing but the webhooks, and what is behind them. `client` sends as Vonage would."""
+def _writer(write, **options):
+    """A background writer whose thread a supervisor of its own watches."""
+    return BackgroundWriter("test-writer", write, Supervisor(pause=0.01).start, **options)
 
-    def __init__(self, **door):
+
+class House:
+    """A Flask application with nothing but the webhooks. `client` sends as Vonage would.
+
+    `keep_refused` is what refused deliveries are handed to; `changes` replace parts of the context.
+    """
+
+    def __init__(self, *, keep_refused=lambda delivery, token, problem: None, **changes):
         self.intake = FakeIntake()
-        settings = {
+        parts = {
             "intake": self.intake,
             "verifier": Verifier((SECRET, NEW_SECRET), clock=lambda: NOW),
-            "flows": FlowSettings("https://tapes.example", forward_to="+44 7700 900001", vonage_number="447700900000"),
+            "flows": FlowSettings("https://tapes.example", forward_to="447700900001", vonage_number="447700900000"),
             "application_id": "the-configured-one",
             "answer_call": lambda call: None,
+            "call_notes": _writer(self.intake.note_call, loss="a call was answered but is not noted"),
+            "refused": RefusedDeliveries(_writer(keep_refused, loss="a refused delivery is not kept", limit=20)),
         }
-        self.door = Door(**settings | door)
+        self.context = WebhookContext(**parts | changes)
         self.app = Flask("webhooks-alone")
-        self.app.register_blueprint(create_blueprint(self.door))
+        self.app.register_blueprint(create_blueprint(self.context))
         self.client = self.app.test_client()
 
     def post(self, path, body, *, signed=True, **more):
@@ -108,7 +121,7 @@ class House:
         return [event for _, events in self.intake.accepted for event in events]
 
     def noted(self):
-        assert self.door.notes.wait(10)
+        assert self.context.call_notes.wait(10)
         return [call for call, _ in self.intake.calls]
 
 
@@ -116,21 +129,35 @@ class House:
 def house():
     built = House()
     yield built
-    built.door.notes.close()
+    built.context.close()
 
 
 @pytest.fixture
 def make_house():
-    """`make_house(**door)`: a house whose door differs in these words."""
-    built = []
+    """`make_house(**changes)`: a house whose context has these parts in place of the usual ones."""
+    houses = []
 
-    def make(**door):
-        built.append(House(**door))
-        return built[-1]
+    def make(**changes):
+        houses.append(House(**changes))
+        return houses[-1]
 
     yield make
-    for one in built:
-        one.door.notes.close()
+    for house in houses:
+        house.context.close()
+
+
+@pytest.fixture
+def background_writer():
+    """`background_writer(write, loss=..., limit=...)`: a writer that is closed at the end of the test."""
+    writers = []
+
+    def make(write, loss="a call was answered but is not noted", **options):
+        writers.append(_writer(write, loss=loss, **options))
+        return writers[-1]
+
+    yield make
+    for writer in writers:
+        writer.close()
 
 
 @pytest.fixture(scope="session")

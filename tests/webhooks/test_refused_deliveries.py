@@ -1,4 +1,4 @@
-"""What is turned away is handed on to be kept, behind the reply's back; and what is kept can be read once more."""
+"""Refused deliveries are handed on to be kept, in the background; a stored delivery can be read once more."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from recordings.catalogue.inbox import Kept
+from recordings.catalogue.inbox import StoredDelivery
 from recordings.errors import CatalogueUnavailable
 from recordings.model import Delivery
 from webhooks import FlowSettings, Verifier
 from webhooks.payload import NotUnderstood
-from webhooks.refused import Pace, Refusals
+from webhooks.refused import RefusedDeliveries, TokenBucket
 from webhooks.replay import Interpreter, StillRefused
 
 RECORDING = (
@@ -26,66 +26,66 @@ FLOWS = FlowSettings("https://tapes.example")
 
 
 @pytest.fixture
-def kept_house(make_house):
-    """`kept_house(**door)`: a house, and the list of what it handed on to be kept."""
+def recording_house(make_house):
+    """`recording_house()`: a house, and the list of what it handed on to be kept."""
 
-    def make(**door):
-        kept = []
-        return make_house(keep_refused=lambda *words: kept.append(words), **door), kept
+    def make():
+        handed_on = []
+        return make_house(keep_refused=lambda *values: handed_on.append(values)), handed_on
 
     return make
 
 
 @pytest.mark.parametrize("route", ["recordings", "events", "transcriptions"])
-def test_an_event_with_a_bad_signature_is_kept_with_its_token(kept_house, signer, route):
-    house, kept = kept_house()
+def test_an_event_with_a_bad_signature_is_kept_with_its_token(recording_house, signer, route):
+    house, handed_on = recording_house()
     token = signer(RECORDING, secret="another account's")
     assert house.post(route, RECORDING, headers={"Authorization": token}).status_code == 401
-    assert house.door.refused.wait(10)
-    ((delivery, its_token, problem),) = kept
+    assert house.context.refused.wait(10)
+    ((delivery, its_token, problem),) = handed_on
     assert (delivery.route, delivery.body, delivery.signed) == (route, RECORDING, False)
     assert its_token == token
     assert "no configured signature secret" in problem
 
 
-def test_an_unsigned_event_is_kept_too(kept_house):
-    house, kept = kept_house()
+def test_an_unsigned_event_is_kept_too(recording_house):
+    house, handed_on = recording_house()
     assert house.post("recordings?flow=call", RECORDING, signed=False).status_code == 503
-    assert house.door.refused.wait(10)
-    ((delivery, token, problem),) = kept
+    assert house.context.refused.wait(10)
+    ((delivery, token, problem),) = handed_on
     assert (delivery.query, token) == ("flow=call", "")
     assert "A signature is required" in problem
 
 
 @pytest.mark.parametrize("path", ["answer", "fallback"])
-def test_a_refused_answer_is_not_an_event(kept_house, path):
-    house, kept = kept_house()
+def test_a_refused_answer_is_not_an_event(recording_house, path):
+    house, handed_on = recording_house()
     assert house.post(path, b"{}", signed=False).status_code == 503
-    assert house.door.refused.wait(10)
-    assert kept == []
+    assert house.context.refused.wait(10)
+    assert handed_on == []
 
 
-def test_what_is_accepted_is_not_kept_twice(kept_house):
-    house, kept = kept_house()
+def test_what_is_accepted_is_not_kept_twice(recording_house):
+    house, handed_on = recording_house()
     assert house.post("recordings", RECORDING).status_code == 204
-    assert house.door.refused.wait(10)
-    assert kept == []
+    assert house.context.refused.wait(10)
+    assert handed_on == []
 
 
 @pytest.mark.parametrize("error", [CatalogueUnavailable("no disk"), ZeroDivisionError()])
 def test_a_catalogue_that_is_away_changes_no_reply(make_house, error, caplog):
-    def fail(*words):
+    def fail(*values):
         raise error
 
     house = make_house(keep_refused=fail)
     assert house.post("recordings", RECORDING, signed=False).status_code == 503
-    assert house.door.refused.wait(10)
+    assert house.context.refused.wait(10)
     assert "a refused delivery is not kept" in caplog.text
 
 
 def test_the_reply_does_not_wait_for_it(make_house):
     may_go = threading.Event()
-    house = make_house(keep_refused=lambda *words: may_go.wait(30))
+    house = make_house(keep_refused=lambda *values: may_go.wait(30))
     try:
         for _ in range(60):  # more than may wait
             assert house.post("recordings", RECORDING, signed=False).status_code == 503
@@ -93,25 +93,27 @@ def test_the_reply_does_not_wait_for_it(make_house):
         may_go.set()
 
 
-def test_of_a_flood_only_some_is_kept():
-    ticks, kept = [0.0], []
-    refusals = Refusals(lambda *words: kept.append(words), Pace(10, 20, lambda: ticks[0]))
-    delivery = Delivery("events", "POST", "", "", b"", "a", False)
+def test_of_a_flood_only_some_is_kept(background_writer):
+    ticks, written = [0.0], []
+    writer = background_writer(lambda *values: written.append(values), loss="a refused delivery is not kept")
+    refused = RefusedDeliveries(writer, TokenBucket(10, 20, lambda: ticks[0]))
+    delivery = Delivery("events", "POST", "", "", b"", "a")
     for _ in range(500):
-        refusals.add(delivery, "", "")
-        assert refusals.wait(10)
-    assert len(kept) == 20
+        refused.add(delivery, "")
+        assert refused.wait(10)
+    assert len(written) == 20
     ticks[0] = 1.0
-    assert [refusals.add(delivery, "", "") for _ in range(11)].count(True) == 10
-    assert refusals.add(replace(delivery, route="recordings"), "", ""), "a flood of one webhook is not another's"
-    refusals.close()
+    assert [refused.add(delivery, "") for _ in range(11)].count(True) == 10
+    assert refused.add(replace(delivery, route="recordings"), ""), "a flood of one webhook is not another's"
 
 
-def make_kept(signer, *, secret=SECRET, body=RECORDING, outcome="refused", at=NOW, token=None, **changes):
-    words = {"route": "recordings", "method": "POST", "query": "flow=split", "content_type": "", "body": body}
-    delivery = Delivery(**words | {"application_id": "ours", "signed": False} | changes)
+def make_stored(signer, *, secret=SECRET, body=RECORDING, outcome="refused", at=NOW, token=None, **changes):
+    sent = {"route": "recordings", "method": "POST", "query": "flow=split", "content_type": "", "body": body}
+    delivery = Delivery(**sent | {"application_id": "ours", "signed": False} | changes)
     token = signer(body, secret=secret) if token is None else token
-    return Kept(1, datetime.fromtimestamp(at, UTC), delivery, outcome, "Bad signature.", None, len(body), token)
+    return StoredDelivery(
+        1, datetime.fromtimestamp(at, UTC), delivery, outcome, "Bad signature.", None, len(body), token
+    )
 
 
 def interpreter(*secrets, **more):
@@ -120,7 +122,7 @@ def interpreter(*secrets, **more):
 
 
 def test_a_mended_secret_takes_a_refused_delivery_in(signer):
-    delivery, (event,) = interpreter("the wrong one", SECRET)(make_kept(signer))
+    delivery, (event,) = interpreter("the wrong one", SECRET)(make_stored(signer))
     assert (event.recording_uuid, event.flow, event.channels) == ("r", "split", 2)
     assert (delivery.signed, delivery.application_id) == (True, "aaaaaaaa-bbbb-cccc-dddd-0123456789ab")
     assert delivery.jti
@@ -136,32 +138,32 @@ def test_a_mended_secret_takes_a_refused_delivery_in(signer):
 )
 def test_a_forgery_stays_out(signer, changes):
     with pytest.raises(StillRefused, match="still not valid"):
-        interpreter(SECRET)(make_kept(signer, **changes))
+        interpreter(SECRET)(make_stored(signer, **changes))
 
 
 def test_a_body_that_was_cut_proves_nothing(signer):
-    kept = make_kept(signer)
-    cut = replace(kept, delivery=replace(kept.delivery, body=RECORDING[:50]))
+    stored = make_stored(signer)
+    cut = replace(stored, delivery=replace(stored.delivery, body=RECORDING[:50]))
     with pytest.raises(StillRefused, match="payload hash"):
         interpreter(SECRET)(cut)
 
 
 def test_an_unsigned_one_needs_the_operators_word(signer):
-    kept = make_kept(signer, token="")
+    stored = make_stored(signer, token="")
     with pytest.raises(StillRefused, match="ALLOW_UNSIGNED_WEBHOOKS=true"):
-        interpreter(SECRET)(kept)
-    delivery, (event,) = interpreter(SECRET, allow_unsigned=True)(kept)
+        interpreter(SECRET)(stored)
+    delivery, (event,) = interpreter(SECRET, allow_unsigned=True)(stored)
     assert (delivery.signed, delivery.application_id, event.recording_uuid) == (False, "ours", "r")
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_what_the_door_let_in_is_not_judged_again(signer, signed):
-    kept = make_kept(signer, outcome="noted", token="", signed=signed, application_id="theirs")
-    delivery, (event,) = interpreter(SECRET)(kept)
-    assert (delivery, event.recording_uuid) == (kept.delivery, "r")
+def test_what_was_accepted_is_not_verified_again(signer, signed):
+    stored = make_stored(signer, outcome="noted", token="", signed=signed, application_id="theirs")
+    delivery, (event,) = interpreter(SECRET)(stored)
+    assert (delivery, event.recording_uuid) == (stored.delivery, "r")
 
 
 def test_what_cannot_be_understood_says_why(signer):
-    kept = make_kept(signer, outcome="unreadable", body=json.dumps([1]).encode(), signed=True)
+    stored = make_stored(signer, outcome="unreadable", body=json.dumps([1]).encode(), signed=True)
     with pytest.raises(NotUnderstood, match="no object"):
-        interpreter(SECRET)(kept)
+        interpreter(SECRET)(stored)

@@ -25,8 +25,8 @@ GOOD = {
 }
 
 
-def changed(**words):
-    return json.dumps(GOOD | words).encode()
+def changed(**fields):
+    return json.dumps(GOOD | fields).encode()
 
 
 def lacking(name):
@@ -111,7 +111,7 @@ def test_what_is_not_understood_is_400_and_kept_raw(house, name, route):
     error = reply.get_json()["error"]
     assert error["code"] == "not_understood"
     assert set(error) == {"code", "message", "hint"}
-    ((delivery, problem),) = house.intake.kept
+    ((delivery, problem),) = house.intake.unreadable
     assert delivery.body == body
     assert problem == error["message"]
     assert problem.isprintable()
@@ -138,11 +138,11 @@ LIBERAL = {
 }
 
 
-@pytest.mark.parametrize(("body", "words"), LIBERAL.values(), ids=LIBERAL)
-def test_a_recording_is_not_lost_for_a_detail(house, body, words):
+@pytest.mark.parametrize(("body", "fields"), LIBERAL.values(), ids=LIBERAL)
+def test_a_recording_is_not_lost_for_a_detail(house, body, fields):
     assert house.post("recordings", body).status_code == 204
     (event,) = house.events
-    assert {name: getattr(event, name) for name in words} == words
+    assert {name: getattr(event, name) for name in fields} == fields
 
 
 def test_a_recording_without_url_on_the_event_route_is_noted_for_its_conversation(house):
@@ -162,20 +162,20 @@ def test_json_is_read_whatever_the_content_type_says(house, content_type):
 
 def test_a_get_without_parameters_is_400_and_kept(house):
     assert house.get("recordings", {}, query="").status_code == 400
-    assert house.intake.kept
+    assert house.intake.unreadable
 
 
 @pytest.mark.parametrize("speech", ["{", "[]", '{"recording_url": "https://api.nexmo.com/"}', '{"a":' * 9000, "5"])
 def test_a_get_with_odd_nested_text_is_still_noted(house, speech):
-    words = {"conversation_uuid": "CON-1", "uuid": "u", "speech": speech}
-    assert house.get("events", words, query=urlencode(words)).status_code == 204
+    fields = {"conversation_uuid": "CON-1", "uuid": "u", "speech": speech}
+    assert house.get("events", fields, query=urlencode(fields)).status_code == 204
     assert [event.kind for event in house.events] == ["input"]
 
 
 def test_a_repeated_parameter_counts_once(house):
-    words = {name: str(value) for name, value in GOOD.items()}
-    query = urlencode(words) + "&" + urlencode(words)
-    assert house.get("recordings", words, query=query).status_code == 204
+    fields = {name: str(value) for name, value in GOOD.items()}
+    query = urlencode(fields) + "&" + urlencode(fields)
+    assert house.get("recordings", fields, query=query).status_code == 204
     assert house.events[0].recording_uuid == "rec-1"
 
 
@@ -210,7 +210,7 @@ def test_a_bad_signature_is_401_also_where_none_is_needed(make_house, signer, pa
         assert reply.status_code == 401
         assert reply.get_json()["error"]["code"] == "bad_signature"
         assert not house.intake.accepted
-        assert not house.intake.kept
+        assert not house.intake.unreadable
 
 
 @pytest.mark.parametrize("path", ["recordings", "events", "transcriptions", "answer", "answer/call", "fallback"])
@@ -252,12 +252,12 @@ TYPES = st.sampled_from([{}, {"type": "audio:record:done"}, {"type": "audio:tran
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(words=OBJECTS, more=TYPES, route=st.sampled_from(["recordings", "events", "transcriptions"]))
-def test_any_json_object_is_accepted_or_kept(house, words, more, route):
-    before = len(house.intake.accepted) + len(house.intake.kept)
-    reply = house.post(route, more | words)
+@given(fields=OBJECTS, more=TYPES, route=st.sampled_from(["recordings", "events", "transcriptions"]))
+def test_any_json_object_is_accepted_or_kept(house, fields, more, route):
+    before = len(house.intake.accepted) + len(house.intake.unreadable)
+    reply = house.post(route, more | fields)
     assert reply.status_code in (204, 400)
-    assert len(house.intake.accepted) + len(house.intake.kept) == before + 1
+    assert len(house.intake.accepted) + len(house.intake.unreadable) == before + 1
     for event in house.events:
         if isinstance(event, Announcement):
             (event.recording_uuid + event.conversation_uuid + event.recording_url).encode()

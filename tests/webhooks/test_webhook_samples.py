@@ -65,8 +65,8 @@ def load(name):
 
 def flattened(sample):
     """As Vonage writes a GET: nested objects as JSON text, null left out."""
-    words = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in sample.items()}
-    return {name: str(value) for name, value in words.items() if value is not None}
+    fields = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in sample.items()}
+    return {name: str(value) for name, value in fields.items() if value is not None}
 
 
 def deliver(house, method, route, name):
@@ -145,17 +145,17 @@ def test_an_rtc_recording_tells_its_own_format_and_times(house):
 def test_an_unencoded_url_in_a_query_stays_whole(house):
     """As captured in 2020; the old download URL has a query of its own."""
     url = "https://api.nexmo.com/media/download?id=5345cf0-345c"
-    words = {"recording_uuid": "r", "conversation_uuid": "CON-c", "recording_url": url, "size": "18990"}
-    query = "&".join(f"{name}={value}" for name, value in words.items())
-    assert house.get("recordings", words, query=query).status_code == 204
+    fields = {"recording_uuid": "r", "conversation_uuid": "CON-c", "recording_url": url, "size": "18990"}
+    query = "&".join(f"{name}={value}" for name, value in fields.items())
+    assert house.get("recordings", fields, query=query).status_code == 204
     assert house.events[0].recording_url == url
     assert house.events[0].size == 18990
 
 
 def test_bytes_that_are_no_ascii_reach_the_catalogue_as_escapes(house):
-    words = {"recording_uuid": "ré", "conversation_uuid": "CON-c", "recording_url": "https://x.nexmo.com/ü"}
-    query = "&".join(f"{name}={value}" for name, value in words.items())
-    assert house.get("recordings", words, query=query).status_code == 204
+    fields = {"recording_uuid": "ré", "conversation_uuid": "CON-c", "recording_url": "https://x.nexmo.com/ü"}
+    query = "&".join(f"{name}={value}" for name, value in fields.items())
+    assert house.get("recordings", fields, query=query).status_code == 204
     delivery, (event,) = house.intake.accepted[0]
     assert event.recording_uuid == "ré"
     assert "recording_uuid=r%C3%A9" in delivery.query
@@ -172,7 +172,7 @@ def test_the_delivery_is_handed_over_raw_with_what_the_signature_proved(house):
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "expected"),
     [
         ("flow=call", ("call", "mp3", 1)),
         ("flow=split", ("split", "mp3", 2)),
@@ -183,15 +183,15 @@ def test_the_delivery_is_handed_over_raw_with_what_the_signature_proved(house):
         ("", (None, None, None)),
     ],
 )
-def test_only_our_own_flows_are_believed(house, query, told):
+def test_only_our_own_flows_are_believed(house, query, expected):
     house.post(f"recordings?{query}", load("recording-03-real-2018-post"))
     event = house.events[0]
-    assert (event.flow, event.format, event.channels) == told
+    assert (event.flow, event.format, event.channels) == expected
 
 
 def test_a_get_carries_the_flow_too_whether_the_hash_covers_it_or_not(house):
-    words = flattened(load("recording-03-real-2018-post"))
-    ours = {"flow": "split"} | words
-    assert house.get("recordings", words, query=urlencode(ours)).status_code == 204
+    fields = flattened(load("recording-03-real-2018-post"))
+    ours = {"flow": "split"} | fields
+    assert house.get("recordings", fields, query=urlencode(ours)).status_code == 204
     assert house.get("recordings", ours, query=urlencode(ours)).status_code == 204
     assert [event.flow for event in house.events] == ["split", "split"]

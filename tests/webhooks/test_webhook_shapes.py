@@ -44,7 +44,7 @@ def test_no_text_breaks_the_reading_of_times(text):
 
 
 @pytest.mark.parametrize(
-    ("url", "found"),
+    ("url", "expected"),
     [
         ("https://api.nexmo.com/v1/files/aaaa-bbbb", "aaaa-bbbb"),
         ("https://api.nexmo.com/v1/files/aaaa-bbbb/?x=1#y", "aaaa-bbbb"),
@@ -55,8 +55,8 @@ def test_no_text_breaks_the_reading_of_times(text):
         ("", ""),
     ],
 )
-def test_the_id_of_a_file_is_read_from_its_url(url, found):
-    assert file_id(url) == found
+def test_the_id_of_a_file_is_read_from_its_url(url, expected):
+    assert file_id(url) == expected
 
 
 @given(st.text())
@@ -71,8 +71,8 @@ def test_human_and_machine_name_their_leg_call_uuid(route):
 
 
 def test_call_words_of_strange_types_are_left_out():
-    words = {"uuid": "u", "status": "x" * 65, "from": 447700900123, "to": [1], "direction": "a\x00", "timestamp": "x"}
-    (event,) = understand(words, "events")
+    fields = {"uuid": "u", "status": "x" * 65, "from": 447700900123, "to": [1], "direction": "a\x00", "timestamp": "x"}
+    (event,) = understand(fields, "events")
     assert event == CallEvent("unknown", (), "u", "447700900123")
 
 
@@ -103,8 +103,8 @@ def test_every_fault_is_named_at_once():
 
 
 def test_what_our_event_url_told_is_kept_with_the_recording():
-    told = {"flow": "split", "format": "wav", "channels": 2}
-    (event,) = understand(RECORDING, "recordings", told)
+    from_our_url = {"flow": "split", "format": "wav", "channels": 2}
+    (event,) = understand(RECORDING, "recordings", from_our_url)
     assert (event.flow, event.format, event.channels) == ("split", "wav", 2)
 
 
@@ -117,11 +117,11 @@ def test_an_rtc_recording_tells_a_format_that_we_know_or_none(named, known):
 
 
 @pytest.mark.parametrize(
-    ("error", "kept"), [("too long", "too long"), ({"a": 1}, '{"a": 1}'), (None, None), ("\n", None)]
+    ("error", "reason"), [("too long", "too long"), ({"a": 1}, '{"a": 1}'), (None, None), ("\n", None)]
 )
-def test_a_failed_transcription_is_noted_with_its_reason(error, kept):
-    words = {"recording_uuid": "r", "status": "transcription_failed", "error": error}
-    assert understand(words, "events") == (Transcription("r", None, "transcription_failed", None, kept),)
+def test_a_failed_transcription_is_noted_with_its_reason(error, reason):
+    fields = {"recording_uuid": "r", "status": "transcription_failed", "error": error}
+    assert understand(fields, "events") == (Transcription("r", None, "transcription_failed", None, reason),)
 
 
 def test_a_transcription_without_url_or_status_is_not_understood():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -61,22 +62,56 @@ def test_the_module_offers_the_scheme() -> None:
 @pytest.mark.parametrize("size", [1, PART - 1, PART, PART + 1, 2 * PART + 7])
 def test_a_recording_comes_back_whole_and_labelled(storage: S3Storage, client: Any, size: int) -> None:
     data, key = bytes(range(256)) * (size // 256) + b"x" * (size % 256), f"2026/{size}.mp3"
-    told = storage.put(key, Source(data), **LABELS)
+    answer = storage.put(key, Source(data), **LABELS)
     sha256 = hashlib.sha256(data).hexdigest()
     uri = f"s3://tapes/test_a_recording_comes_back_whole_and_labelled/{key}"
-    assert told == {"size": size, "sha256": sha256, "created": True, "uri": uri}
+    assert answer == {"size": size, "sha256": sha256, "created": True, "uri": uri}
     assert read(storage, key) == data
     head = storage.head(key)
     assert (head["size"], head["content_type"], head["metadata"]) == (size, "audio/mpeg", LABELS["metadata"])
     assert head["checksums"] == ({"sha256": sha256} if size < PART else {}), "S3 has no SHA-256 of many parts"
 
 
+class Measuring(Source):
+    """Audio of several parts, made as it is read; notes before each read how much memory is in use."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__(b"")
+        self.size, self.left, self.in_use = parts * PART, parts, []
+
+    def open(self) -> Measuring:
+        return self
+
+    def read(self, n: int) -> bytes:
+        self.in_use.append(tracemalloc.get_traced_memory()[0])
+        self.left -= 1
+        return bytes(n) if self.left >= 0 else b""
+
+    def __enter__(self) -> Measuring:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_no_part_stays_in_memory_once_it_is_sent(storage: S3Storage) -> None:
+    source = Measuring(parts=4)
+    tracemalloc.start()
+    try:
+        storage.put("a.mp3", source, **LABELS)
+    finally:
+        tracemalloc.stop()
+    before, *later = source.in_use
+    assert len(later) == 4
+    assert max(later) - before < PART // 2, "an earlier part is still in memory while the next one is read"
+
+
 def test_a_taken_key_is_not_opened(storage: S3Storage) -> None:
     storage.put("a.mp3", Source(b"first"), **LABELS)
     second = Source(b"second")
-    told = storage.put("a.mp3", second, **LABELS)
-    assert (told["created"], told["size"], second.opened) == (False, 5, 0)
-    assert told["sha256"] == hashlib.sha256(b"first").hexdigest()
+    answer = storage.put("a.mp3", second, **LABELS)
+    assert (answer["created"], answer["size"], second.opened) == (False, 5, 0)
+    assert answer["sha256"] == hashlib.sha256(b"first").hexdigest()
 
 
 @pytest.mark.parametrize("size", [10, 2 * PART])
@@ -86,8 +121,8 @@ def test_the_first_of_two_writers_wins(storage: S3Storage, client: Any, size: in
             storage.put(f"{size}.mp3", Source(b"first"), **LABELS)
             return super().open()
 
-    told = storage.put(f"{size}.mp3", Late(b"x" * size), **LABELS)
-    assert (told["created"], told["size"]) == (False, 5)
+    answer = storage.put(f"{size}.mp3", Late(b"x" * size), **LABELS)
+    assert (answer["created"], answer["size"]) == (False, 5)
     assert read(storage, f"{size}.mp3") == b"first"
 
 
@@ -170,14 +205,14 @@ def test_a_key_that_no_store_keeps_is_refused_unopened(storage: S3Storage, key: 
 def test_ranges_listing_and_deleting(storage: S3Storage) -> None:
     for key in ("b/1", "a", "b/2", "bb"):
         storage.put(key, Source(b"0123456789"), **LABELS)
-    assert [found["key"] for found in storage.list("b/")] == ["b/1", "b/2"]
+    assert [info["key"] for info in storage.list("b/")] == ["b/1", "b/2"]
     spans = [(0, 4), (3, 5), (8, 99), (10, 12), (99, 100), (5, 5)]
     assert [read(storage, "a", *span) for span in spans] == [b"0123", b"34", b"89", b"", b"", b""]
     storage.delete("a")
     storage.delete("a")
     with pytest.raises(ObjectNotFound):
         read(storage, "a", 5, 5)
-    assert [(found["key"], found["size"]) for found in storage.list()] == [("b/1", 10), ("b/2", 10), ("bb", 10)]
+    assert [(info["key"], info["size"]) for info in storage.list()] == [("b/1", 10), ("b/2", 10), ("bb", 10)]
 
 
 def test_a_signed_url_needs_no_other_credentials(storage: S3Storage) -> None:

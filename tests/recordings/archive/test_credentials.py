@@ -99,12 +99,12 @@ def test_anything_else_is_refused_with_what_to_write_and_without_the_key(rsa_key
     wrong = make(rsa_key)
     with pytest.raises(ValueError, match=reason) as caught:
         load_private_key(wrong)
-    told = str(caught.value)
-    assert "paste the application's private.key" in told
-    assert "path" in told
+    message = str(caught.value)
+    assert "paste the application's private.key" in message
+    assert "path" in message
     assert caught.value.__cause__ is None
     secret = "".join(wrong.split())
-    assert len(secret) < 40 or not any(secret[n : n + 12] in told for n in range(40, len(secret) - 12))
+    assert len(secret) < 40 or not any(secret[n : n + 12] in message for n in range(40, len(secret) - 12))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)

@@ -21,10 +21,9 @@ def fetcher(vonage, token):
 
 
 @pytest.fixture
-def hasty(fetcher, monkeypatch):
-    """Waits for no byte longer than a moment."""
-    monkeypatch.setattr("recordings.archive.fetch._TIMEOUTS", (1, 0.2))
-    return fetcher
+def hasty(vonage, token):
+    """A fetcher that waits 0.2 s for the next byte."""
+    return Fetcher(HostRule.parse([vonage.origin]), token.mint, timeouts=(1, 0.2))
 
 
 def read_all(audio, n=1 << 20):
@@ -110,7 +109,7 @@ def test_an_entry_in_netrc_does_not_replace_the_token(vonage, fetcher, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "words"),
+    ("fault", "kind", "message"),
     [
         ("401", SourceDenied, "VONAGE_PRIVATE_KEY"),
         ("403", SourceDenied, "403"),
@@ -126,9 +125,9 @@ def test_an_entry_in_netrc_does_not_replace_the_token(vonage, fetcher, tmp_path,
         ("gzip", NotAudio, "encoded"),
     ],
 )
-def test_whatever_is_no_audio_is_refused_before_a_byte_is_given(vonage, fetcher, fault, kind, words):
+def test_whatever_is_no_audio_is_refused_before_a_byte_is_given(vonage, fetcher, fault, kind, message):
     file = vonage.add_file(faults=[fault])
-    with pytest.raises(kind, match=words) as caught:
+    with pytest.raises(kind, match=message) as caught:
         fetcher.open(file.url, file.size)
     assert type(caught.value) is kind
     assert caught.value.retry_after == (7 if fault == "429:7" else None)
@@ -317,7 +316,7 @@ def test_speech_may_come_as_slowly_as_it_was_spoken(vonage, token):
         assert len(read_all(audio)) == 160_000
 
 
-def test_whoever_is_told_to_stop_stops_in_mid_transfer(vonage, fetcher):
+def test_a_transfer_whose_lease_is_lost_stops(vonage, fetcher):
     asked = []
 
     def stopped():

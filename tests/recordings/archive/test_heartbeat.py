@@ -54,9 +54,9 @@ def test_a_beat_renews_what_is_held_and_nothing_else(heartbeat, leases, new_copy
     assert row_of(held.copy_id)["due_at"] == clock() + timedelta(seconds=2600)
 
 
-def test_a_lease_that_was_lost_is_told_to_its_work_alone(heartbeat, leases, new_copy, clock):
-    lost, kept = leases.claim(new_copy()), leases.claim(new_copy())
-    with heartbeat.holding(lost) as one, heartbeat.holding(kept) as other:
+def test_only_the_work_whose_lease_was_lost_is_stopped(heartbeat, leases, new_copy, clock):
+    lost, held = leases.claim(new_copy()), leases.claim(new_copy())
+    with heartbeat.holding(lost) as one, heartbeat.holding(held) as other:
         heartbeat.beat()
         assert not one.lost()
         clock.move(3601)
@@ -87,12 +87,12 @@ def test_a_lease_is_let_go_when_its_work_fails(heartbeat, leases, new_copy, row_
     assert row_of(claim.copy_id) == before
 
 
-def test_at_the_end_every_lease_is_given_back_and_its_work_told(leases, new_copy, row_of, clock):
+def test_at_the_end_every_lease_is_given_back_and_its_work_is_stopped(leases, new_copy, row_of, clock):
     heartbeat, claim, ended = Heartbeat(leases), leases.claim(new_copy()), leases.claim(new_copy())
     with heartbeat.holding(ended):
         pass
     with heartbeat.holding(claim) as held:
-        assert heartbeat.release_all(patience=0) == [claim.copy_id]
+        assert heartbeat.release_all(timeout=0) == [claim.copy_id]
         assert held.lost()
         assert row_of(claim.copy_id)["state"] == "pending"
     assert leases.claim(claim.copy_id).attempts == 1
@@ -105,7 +105,7 @@ def test_the_end_does_not_take_what_is_another_workers_already(leases, new_copy,
     with heartbeat.holding(claim):
         clock.move(3601)
         successor = leases.claim(claim.copy_id)
-        assert heartbeat.release_all(patience=0) == []
+        assert heartbeat.release_all(timeout=0) == []
     assert row_of(claim.copy_id)["token"] == successor.token
 
 
@@ -122,7 +122,7 @@ def test_the_end_waits_a_moment_for_work_that_hears_it(leases, new_copy):
     worker = threading.Thread(target=work)
     worker.start()
     assert began.wait(10)
-    assert heartbeat.release_all(patience=10) == [copy_id]
+    assert heartbeat.release_all(timeout=10) == [copy_id]
     worker.join(10)
     assert not worker.is_alive()
 
@@ -131,7 +131,7 @@ def test_the_end_bears_a_database_that_is_away(leases, new_copy, caplog):
     heartbeat = Heartbeat(leases)
     with heartbeat.holding(leases.claim(new_copy())) as held:
         leases.away = True
-        assert heartbeat.release_all(patience=0) == []
+        assert heartbeat.release_all(timeout=0) == []
         assert held.lost()
     assert "will run out by itself" in caplog.text
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive.limits import StorageLimits
 
 SLOW = "file:///slow"
@@ -30,20 +30,33 @@ class Hanging(LocalStorage):
 @pytest.mark.parametrize(
     ("storages", "threads", "width"), [(["a"], 8, 8), (["a", "b"], 8, 6), (["a", "b"], 1, 1), (["a", "b"], 2, 1)]
 )
-def test_a_lane_is_as_wide_as_it_may_be(storages, threads, width):
-    lanes = StorageLimits(storages, threads)
-    entered = [lanes.enter("a") for _ in range(width + 1)]
-    assert [lane.__enter__() for lane in entered] == [True] * width + [False]
-    for lane in entered:
-        lane.__exit__(None, None, None)
-    with lanes.enter("a") as room, lanes.enter("a storage that was taken away") as free:
+def test_a_storage_gets_its_share_of_the_threads_and_no_more(storages, threads, width):
+    limits = StorageLimits(storages, threads)
+    entered = [limits.enter("a") for _ in range(width + 1)]
+    assert [place.__enter__() for place in entered] == [True] * width + [False]
+    for place in entered:
+        place.__exit__(None, None, None)
+    with limits.enter("a") as room, limits.enter("a storage that was taken away") as free:
         assert (room, free) == (True, True)
+
+
+def test_a_storage_is_full_while_no_thread_more_may_work_for_it():
+    limits = StorageLimits(["a", "b"], 3)
+    assert limits.full() == frozenset()
+    with limits.enter("a"):
+        assert limits.full() == frozenset()
+        with limits.enter("a"):
+            assert limits.full() == {"a"}
+            with limits.enter("a") as room:
+                assert not room
+            assert limits.full() == {"a"}, "a thread that got no place gives none back"
+        assert limits.full() == frozenset()
 
 
 def test_while_one_store_hangs_the_other_gets_its_copies(desk, vonage, tmp_path, row_of):
     hanging = Hanging(tmp_path / "slow")
     desk.storages[SLOW] = hanging
-    desk.retrieval = dataclasses.replace(desk.retrieval, lanes=StorageLimits(list(desk.storages), 3))
+    desk.retrieval = dataclasses.replace(desk.retrieval, limits=StorageLimits(list(desk.storages), 3))
     announced = [desk.announce(vonage.add_file()) for _ in range(3)]
     slow = [copy_ids[1] for _, copy_ids in announced]
     threads = [threading.Thread(target=desk.run, args=([copy_id],)) for copy_id in slow[:2]]

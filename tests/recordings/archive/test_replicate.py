@@ -1,127 +1,108 @@
-"""A stored copy as a source: exact reads, and an end that is true. And who may make a copy that was asked for."""
+"""A copy is made out of another copy, of whichever can be read, and never counts before the new store proves it."""
 
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from recordings.archive import replicate
-from recordings.archive.replicate import CopySource, CopyUnreadable
-from recordings.catalogue.listing import find
-from recordings.errors import LeaseLost
+from backends.local.storage import LocalStorage
+from recordings.archive import sidecar
+from recordings.archive.heartbeat import HeldLease
+from recordings.archive.replicate import Replicator
+from recordings.archive.sources import BytesSource, CopyUnreadable
+from recordings.catalogue.leases import Claim
+from recordings.errors import ChecksumMismatch, LeaseLost, ObjectExists, StorageConfigurationError
 from recordings.model import Copy, State
-from recordings.storage import PutResult
 
-NEW = "file:///new"
-WHEN = datetime(2026, 11, 22, tzinfo=UTC)
-
-
-class Pieces:
-    """A storage whose `get` gives these pieces, and then raises `error`, if there is one."""
-
-    def __init__(self, pieces, error=None):
-        self.pieces, self.error = pieces, error
-
-    def get(self, key, start=0, end=None):
-        yield from self.pieces
-        if self.error:
-            raise self.error
-
-
-def stored(data):
-    return Copy("old", "k", State.STORED, len(data), hashlib.sha256(data).hexdigest(), "audio/mpeg", 1, None, WHEN)
-
-
-@given(st.lists(st.binary(max_size=40), max_size=8), st.lists(st.integers(0, 50), max_size=20))
-def test_reads_are_exact_however_the_store_cuts_its_pieces(pieces, lengths):
-    data = b"".join(pieces)
-    source = CopySource(Pieces(pieces), stored(data), lambda: False)
-    assert source.size == len(data)
-    with source.open() as stream:
-        got = b""
-        for n in lengths:
-            part = stream.read(n)
-            assert part == data[len(got) : len(got) + n]
-            got += part
-        assert got + stream.read(-1) == data
-        assert stream.read(10) == b""
-        assert (stream.received, stream.complete) == (len(data), True)
-        assert stream.sha256 == hashlib.sha256(data).hexdigest()
-
-
-@pytest.mark.parametrize("pieces", [[], [b"good byte"], [b"good bytes", b"and more"], [b"bad bytes!"]])
-def test_the_end_is_refused_when_the_bytes_are_not_those_that_were_stored(pieces):
-    source = CopySource(Pieces(pieces), stored(b"good bytes"), lambda: False)
-    with source.open() as stream, pytest.raises(CopyUnreadable, match="damaged") as caught:
-        stream.read()
-    assert (caught.value.retryable, stream.complete) == (True, False)
-
-
-def test_an_error_of_the_old_store_is_the_sources_and_names_it():
-    source = CopySource(Pieces([b"good"], OSError("the disk is gone")), stored(b"good bytes"), lambda: False)
-    with source.open() as stream:
-        assert stream.read(4) == b"good"
-        with pytest.raises(CopyUnreadable, match="The copy in old cannot be read: the disk is gone"):
-            stream.read(1)
-
-
-def test_a_lost_lease_ends_the_reading():
-    lost = []
-    with CopySource(Pieces([b"good ", b"bytes"]), stored(b"good bytes"), lambda: bool(lost)).open() as stream:
-        assert stream.read(5) == b"good "
-        lost.append(True)
-        with pytest.raises(LeaseLost):
-            stream.read(5)
+AUDIO = b"\xff\xfb" + bytes(1000)
+KEY = "2026/r-1.mp3"
+OLD, NEW = "file:///old", "file:///new"
 
 
 @pytest.fixture
-def recording_id(new_copy, database):
-    new_copy()
-    ((found, _),) = replicate.lacking(database, NEW)
-    return found
+def stores(tmp_path, recording):
+    """The old store, which has the recording, and the new one, which has nothing."""
+    old, new = LocalStorage(tmp_path / "old"), LocalStorage(tmp_path / "new")
+    put(old, AUDIO, sidecar.identity(recording()))
+    return {OLD: old, NEW: new}
 
 
-def test_a_copy_is_asked_for_and_made_once(database, leases, recording_id, clock):
-    claim = leases.take(recording_id, NEW)
-    assert leases.take(recording_id, NEW) is None, "another worker holds it"
-    clock.move(61)
-    newer = leases.take(recording_id, NEW)
+@pytest.fixture
+def held(recording):
+    digest = hashlib.sha256(AUDIO).hexdigest()
+    copy = Copy(OLD, KEY, State.STORED, len(AUDIO), digest, "audio/mpeg", 1, None, None)
+    return HeldLease(Claim(1, "token", NEW, 1, recording(copies=(copy,))))
+
+
+def put(store, data, metadata):
+    store.put(KEY, BytesSource(data, "audio/mpeg"), content_type="audio/mpeg", metadata=metadata)
+
+
+def content(store):
+    return b"".join(store.get(KEY))
+
+
+def test_a_copy_has_the_same_bytes_key_and_format_and_a_sidecar(stores, held):
+    stored = Replicator(stores, reopen=None).attempt(held)
+    assert (stored.key, stored.kind.format, stored.result.created) == (KEY, "mp3", True)
+    assert (stored.result.size, stored.result.sha256) == (len(AUDIO), hashlib.sha256(AUDIO).hexdigest())
+    assert content(stores[NEW]) == AUDIO
+    assert [info.key for info in stores[NEW].list()] == [KEY, f"{KEY}.json"]
+
+
+def test_what_an_earlier_attempt_stored_is_taken_as_it_is(stores, held, recording):
+    put(stores[NEW], AUDIO, sidecar.identity(recording()))
+    stored = Replicator(stores, reopen=None).attempt(held)
+    assert not stored.result.created
+    assert f"{KEY}.json" in [info.key for info in stores[NEW].list()]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"recording_uuid": "r-1"}, {"recording_uuid": "r-2"}])
+def test_other_bytes_under_the_key_are_refused_and_left_alone(stores, held, metadata):
+    put(stores[NEW], b"other audio", metadata)
+    with pytest.raises(ObjectExists):
+        Replicator(stores, reopen=None).attempt(held)
+    assert content(stores[NEW]) == b"other audio"
+    assert [info.key for info in stores[NEW].list()] == [KEY]
+
+
+class OpensNothing(LocalStorage):
+    """Claims that it stored what it never read."""
+
+    def put(self, key, source, *, content_type, metadata):
+        return {"size": source.size, "sha256": None, "created": True, "uri": key}
+
+
+def test_a_store_that_never_opens_the_source_is_not_believed(stores, held, tmp_path):
+    stores[NEW] = OpensNothing(tmp_path / "new")
+    with pytest.raises(ChecksumMismatch, match="never opened the source"):
+        Replicator(stores, reopen=None).attempt(held)
+
+
+def test_a_lost_lease_stops_before_anything_is_written(stores, held):
+    held.let_go()
     with pytest.raises(LeaseLost):
-        leases.failed(claim, "the worker that was too slow")
-    leases.stored(newer, key="k", content_type="audio/mpeg", result=PutResult(1, "0" * 64, True, "u"))
-    assert leases.take(recording_id, NEW) is None, "it is stored"
-    assert replicate.count_lacking(database, NEW) == 0
-    assert list(replicate.lacking(database, NEW)) == []
+        Replicator(stores, reopen=None).attempt(held)
+    assert list(stores[NEW].list()) == []
 
 
-def test_what_its_taker_forgets_is_due_when_the_lease_is_over(leases, recording_id, clock, due_ids):
-    claim = leases.take(recording_id, NEW)
-    clock.move(61)
-    assert claim.copy_id in due_ids()
+def test_a_storage_that_is_not_configured_any_more_still_gives_its_copy(stores, held):
+    old, opened = stores.pop(OLD), []
+    replicator = Replicator(stores, reopen=lambda url: opened.append(url) or old)
+    for _ in range(2):
+        replicator.attempt(held)
+    assert opened == [OLD]
+    replicator.close()
 
 
-def test_what_is_left_to_the_workers_is_due_at_once_and_not_disturbed(database, leases, recording_id, clock, due_ids):
-    replicate.leave(database, recording_id, NEW, clock())
-    _, recording = next(replicate.lacking(database, NEW))
-    (copy,) = [copy for copy in find(database, recording.recording_uuid)[0].copies if copy.storage == NEW]
-    assert copy.state is State.PENDING
-    copy_id = due_ids()[-1]
-    leases.failed(leases.claim(copy_id), "on purpose")
-    replicate.leave(database, recording_id, NEW, clock())
-    assert replicate.state_of(database, copy_id) == (State.FAILED, "on purpose")
+def test_every_copy_that_cannot_be_read_is_named(stores, held):
+    stores[OLD].delete(KEY)
+    with pytest.raises(CopyUnreadable, match=f"The copy in {OLD} cannot be read"):
+        Replicator(stores, reopen=None).attempt(held)
 
 
-def test_recordings_without_audio_lack_nothing(database, new_copy, intake, delivery, announcement):
-    intake.accept(delivery(), [announcement(recording_url="", size=0)])
-    assert replicate.count_lacking(database, NEW) == 0
-
-
-def test_every_page_of_a_long_catalogue_is_looked_through(database, new_copy, monkeypatch):
-    monkeypatch.setattr(replicate, "_PAGE", 3)
-    for _ in range(8):
-        new_copy()
-    assert len({row for row, _ in replicate.lacking(database, NEW)}) == 8 == replicate.count_lacking(database, NEW)
+def test_a_target_that_is_not_configured_any_more_is_a_fault_of_the_configuration(stores, held):
+    del stores[NEW]
+    with pytest.raises(StorageConfigurationError, match="STORAGE_URL"):
+        Replicator(stores, reopen=None).attempt(held)

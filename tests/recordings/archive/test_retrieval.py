@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.catalogue.tables import copies
 from recordings.keys import KeyTemplate
 from recordings.model import State
@@ -20,15 +20,15 @@ def test_a_recording_is_stored_byte_for_byte_and_noted(desk, vonage, clock, form
     file = vonage.add_file(format=format, channels=channels)
     event, ids = desk.announce(file, format=format)
     desk.run(ids)
-    found = desk.find(event)
-    (copy,) = found.copies
+    archived = desk.find(event)
+    (copy,) = archived.copies
     key = desk.key(event, format)
-    assert (found.state, copy.state, copy.key) == (State.STORED, State.STORED, key)
+    assert (archived.state, copy.state, copy.key) == (State.STORED, State.STORED, key)
     assert (copy.size, copy.sha256, copy.attempts, copy.error) == (file.size, file.sha256, 1, None)
     assert copy.stored_at == clock()
     assert desk.files().keys() == {key, f"{key}.json"}
     assert desk.files()[key] == file.content
-    assert desk.hooks.stored == [(found, copy)]
+    assert desk.hooks.stored == [(archived, copy)]
     assert file.requests == 1
 
 
@@ -37,13 +37,13 @@ def test_the_sidecar_tells_what_is_needed_without_this_program(desk, vonage, clo
     event, ids = desk.announce(file, flow="voicemail", format="mp3", channels=1)
     desk.run(ids)
     key = desk.key(event)
-    told = json.loads(desk.files()[f"{key}.json"])
-    assert (told["schema"], told["recording_uuid"], told["conversation_uuid"]) == (
+    document = json.loads(desk.files()[f"{key}.json"])
+    assert (document["schema"], document["recording_uuid"], document["conversation_uuid"]) == (
         1,
         event.recording_uuid,
         event.conversation_uuid,
     )
-    assert told["audio"] == {
+    assert document["audio"] == {
         "key": key,
         "size": file.size,
         "sha256": file.sha256,
@@ -51,10 +51,10 @@ def test_the_sidecar_tells_what_is_needed_without_this_program(desk, vonage, clo
         "content_type": "audio/mpeg",
         "channels": 1,
     }
-    assert told["event"]["source_host"] == "127.0.0.1"
-    assert told["event"]["end_time"] == "2026-11-22T11:59:50Z"
-    assert told["call"]["flow"] == "voicemail"
-    assert (told["stored_at"], told["written_by"]) == ("2026-11-22T12:00:00Z", "tapekeeper test")
+    assert document["event"]["source_host"] == "127.0.0.1"
+    assert document["event"]["end_time"] == "2026-11-22T11:59:50Z"
+    assert document["call"]["flow"] == "voicemail"
+    assert (document["stored_at"], document["written_by"]) == ("2026-11-22T12:00:00Z", "tapekeeper test")
     assert file.url not in desk.files()[f"{key}.json"].decode()
 
 
@@ -74,10 +74,10 @@ def test_each_storage_fetches_for_itself_and_one_that_fails_does_not_hold_up_the
     file = vonage.add_file()
     event, ids = desk.announce(file)
     desk.run(ids)
-    found = desk.find(event)
-    assert [copy.state for copy in found.copies] == [State.STORED, State.BLOCKED]
-    assert found.state is State.BLOCKED
-    assert "broken" in found.copies[1].error
+    archived = desk.find(event)
+    assert [copy.state for copy in archived.copies] == [State.STORED, State.BLOCKED]
+    assert archived.state is State.BLOCKED
+    assert "broken" in archived.copies[1].error
     (tmp_path / "broken").unlink()
     assert desk.retry(event).state is State.STORED
     assert file.requests == 3
@@ -92,8 +92,8 @@ def test_unknown_audio_is_stored_as_bin(desk, vonage):
 
 def test_another_size_than_announced_is_stored_where_the_reply_proves_it(desk, vonage, caplog):
     file = vonage.add_file()
-    found = desk.archive(file, size=file.size + 5)
-    assert (found.state, found.copies[0].size) == (State.STORED, file.size)
+    archived = desk.archive(file, size=file.size + 5)
+    assert (archived.state, archived.copies[0].size) == (State.STORED, file.size)
     assert f"{file.size + 5} bytes were announced, {file.size} came" in caplog.text
 
 
@@ -126,10 +126,10 @@ def test_a_passing_fault_waits_leaves_nothing_and_is_mended_by_the_next_attempt(
     assert (copy.next_attempt_at - desk.clock()).total_seconds() == (5 if fault == "429:5" else 10)
     assert copy.error
     assert desk.files() == {}
-    ((told, told_copy, _, will_retry),) = desk.hooks.failed
-    assert (told, told_copy, will_retry) == (desk.find(event), copy, True)
-    found = desk.retry(event)
-    assert (found.state, found.copies[0].sha256) == (State.STORED, file.sha256)
+    ((recording, reported_copy, _, will_retry),) = desk.hooks.failed
+    assert (recording, reported_copy, will_retry) == (desk.find(event), copy, True)
+    archived = desk.retry(event)
+    assert (archived.state, archived.copies[0].sha256) == (State.STORED, file.sha256)
 
 
 @pytest.mark.parametrize("fault", ["401", "403", "redirect-stranger"])
@@ -143,9 +143,9 @@ def test_what_a_person_must_mend_is_blocked(desk, vonage, fault):
 
 
 def test_a_refused_host_is_blocked_and_never_asked(desk, vonage):
-    found = desk.archive(vonage.add_file(), recording_url="https://evil.example/v1/files/x")
-    assert found.state is State.BLOCKED
-    assert "RECORDING_HOSTS" in found.copies[0].error
+    archived = desk.archive(vonage.add_file(), recording_url="https://evil.example/v1/files/x")
+    assert archived.state is State.BLOCKED
+    assert "RECORDING_HOSTS" in archived.copies[0].error
 
 
 def test_after_29_days_it_is_given_up_and_a_person_may_still_retry(desk, vonage):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive import sidecar
 from recordings.archive.sources import BytesSource
 from recordings.catalogue.database import Database
@@ -110,10 +110,10 @@ def test_a_crash_before_storing_leaves_nothing(desk, vonage, meanwhile):
 
 def test_a_sidecar_that_could_not_be_written_is_written_by_the_next_attempt(desk, vonage):
     class NoSidecar(LocalStorage):
-        def put(self, key, source, **words):
+        def put(self, key, source, **options):
             if key.endswith(".json"):
                 raise StorageUnavailable("No space for that.")
-            return super().put(key, source, **words)
+            return super().put(key, source, **options)
 
     desk.storage = NoSidecar(desk.folder)
     event, ids = desk.announce(vonage.add_file(), format="mp3")
@@ -125,16 +125,16 @@ def test_a_sidecar_that_could_not_be_written_is_written_by_the_next_attempt(desk
 
 
 @pytest.mark.parametrize("format", ["mp3", None])
-@pytest.mark.parametrize("told", ["metadata", "bytes alone"])
-def test_another_recording_under_the_key_is_left_alone_and_named(desk, vonage, format, told):
+@pytest.mark.parametrize("evidence", ["metadata", "bytes alone"])
+def test_another_recording_under_the_key_is_left_alone_and_named(desk, vonage, format, evidence):
     file = vonage.add_file()
     event, ids = desk.announce(file, format=format)
-    theirs = {"recording_uuid": "somebody-else"} if told == "metadata" else {}
-    put_there(desk, event, b"\xff\xfbother audio", theirs)
+    metadata = {"recording_uuid": "somebody-else"} if evidence == "metadata" else {}
+    put_there(desk, event, b"\xff\xfbother audio", metadata)
     desk.run(ids)
     (copy,) = desk.find(event).copies
     assert copy.state is State.FAILED
-    assert ("somebody-else" if told == "metadata" else "other audio") in copy.error
+    assert ("somebody-else" if evidence == "metadata" else "other audio") in copy.error
     assert desk.files() == {desk.key(event): b"\xff\xfbother audio"}
     assert desk.hooks.failed[0][3] is False
 
@@ -158,9 +158,9 @@ def test_a_first_attempt_asks_the_store_for_nothing_before_it_puts(desk, vonage)
             asked.append("head")
             return super().head(key)
 
-        def put(self, key, source, **words):
+        def put(self, key, source, **options):
             asked.append("put")
-            return super().put(key, source, **words)
+            return super().put(key, source, **options)
 
     desk.storage = Asked(desk.folder)
     _, ids = desk.announce(vonage.add_file(), format="mp3")

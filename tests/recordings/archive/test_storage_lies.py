@@ -1,4 +1,4 @@
-"""Stores that say one thing and do another: nothing counts as stored before its own words agree with what came."""
+"""Stores that say one thing and do another: a copy counts as stored only when all answers agree with the bytes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Memory:
         if created:
             with source.open() as stream:
                 self.objects[key] = (self.take(stream), content_type, dict(metadata))
-        return self.word(key, created)
+        return self.answer(key, created)
 
     def take(self, stream):
         return b"".join(iter(lambda: stream.read(10_000), b""))
 
-    def word(self, key, created):
+    def answer(self, key, created):
         content = self.objects[key][0]
         sha256 = hashlib.sha256(content).hexdigest()
         return {"size": len(content), "sha256": sha256, "created": created, "uri": f"memory:{key}"}
@@ -56,42 +56,42 @@ class Memory:
 def audio_only(lie):
     """A method that lies about audio and is honest about sidecars."""
 
-    def method(self, key, *words):
-        honest = getattr(super(type(self), self), lie.__name__)(key, *words)
+    def method(self, key, *args):
+        honest = getattr(super(type(self), self), lie.__name__)(key, *args)
         return honest if key.endswith(".json") else lie(self, key, honest)
 
     return method
 
 
 class Forgetful(Memory):
-    def word(self, key, created):
-        told = super().word(key, created)
+    def answer(self, key, created):
+        answer = super().answer(key, created)
         self.objects.pop(key)
-        return told
+        return answer
 
 
 class WrongSize(Memory):
     @audio_only
-    def word(self, key, told):
-        return told | {"size": told["size"] - 1}
+    def answer(self, key, answer):
+        return answer | {"size": answer["size"] - 1}
 
 
 class WrongDigest(Memory):
     @audio_only
-    def word(self, key, told):
-        return told | {"sha256": "00" * 32}
+    def answer(self, key, answer):
+        return answer | {"sha256": "00" * 32}
 
 
 class WrongHeadSize(Memory):
     @audio_only
-    def head(self, key, told):
-        return told | {"size": told["size"] + 1}
+    def head(self, key, answer):
+        return answer | {"size": answer["size"] + 1}
 
 
 class WrongHeadDigest(Memory):
     @audio_only
-    def head(self, key, told):
-        return told | {"checksums": {"sha256": "00" * 32}}
+    def head(self, key, answer):
+        return answer | {"checksums": {"sha256": "00" * 32}}
 
 
 class NeverReads(Memory):
@@ -122,18 +122,18 @@ class ClaimsThatItWasThere(Memory):
 
 class WithoutSize(Memory):
     @audio_only
-    def word(self, key, told):
-        return {name: value for name, value in told.items() if name != "size"}
+    def answer(self, key, answer):
+        return {name: value for name, value in answer.items() if name != "size"}
 
 
 class Nothing(Memory):
-    def word(self, key, created):
+    def answer(self, key, created):
         return None
 
 
 class HeadWithoutSize(Memory):
     @audio_only
-    def head(self, key, told):
+    def head(self, key, answer):
         return {}
 
 
@@ -154,22 +154,22 @@ LIARS = [
 ]
 
 
-@pytest.mark.parametrize(("liar", "words"), LIARS, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_store_that_lies_is_not_believed(desk, vonage, liar, words):
+@pytest.mark.parametrize(("liar", "message"), LIARS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_store_that_lies_is_not_believed(desk, vonage, liar, message):
     desk.storage = liar()
     event, ids = desk.announce(vonage.add_file())
     desk.run(ids)
     (copy,) = desk.find(event).copies
     assert copy.state is State.WAITING
-    assert words in copy.error
+    assert message in copy.error
     assert (copy.sha256, copy.stored_at, desk.hooks.stored) == (None, None, [])
 
 
 class AsObjects(Memory):
     """Answers with objects in place of mappings."""
 
-    def word(self, key, created):
-        return SimpleNamespace(**super().word(key, created))
+    def answer(self, key, created):
+        return SimpleNamespace(**super().answer(key, created))
 
     def head(self, key):
         return SimpleNamespace(**super().head(key))
@@ -178,8 +178,8 @@ class AsObjects(Memory):
 class FewWords(Memory):
     """Says no more than it must."""
 
-    def word(self, key, created):
-        return {"size": super().word(key, created)["size"], "created": created}
+    def answer(self, key, created):
+        return {"size": super().answer(key, created)["size"], "created": created}
 
     def head(self, key):
         return {"size": super().head(key)["size"]}
@@ -234,9 +234,9 @@ class Raises(Memory):
 
 
 class Shy(Exception):
-    def __init__(self, **words):
+    def __init__(self, **attributes):
         super().__init__("the bucket is shy")
-        self.__dict__.update(words)
+        self.__dict__.update(attributes)
 
 
 @pytest.mark.parametrize(
@@ -254,10 +254,10 @@ def test_a_strangers_error_decides_by_its_attributes(desk, vonage, error, state)
     desk.storage = Raises(error)
     event, ids = desk.announce(vonage.add_file())
     desk.run(ids)
-    found = desk.find(event)
-    assert found.state is state
-    assert str(error) in found.copies[0].error
-    assert desk.hooks.failed == [(found, found.copies[0], error, state is not State.FAILED)]
+    recording = desk.find(event)
+    assert recording.state is state
+    assert str(error) in recording.copies[0].error
+    assert desk.hooks.failed == [(recording, recording.copies[0], error, state is not State.FAILED)]
 
 
 def test_a_source_error_that_a_store_wraps_is_the_stores_own(desk, vonage):

@@ -27,7 +27,7 @@ def library(vonage, token):
 
 
 class Answers:
-    """A media API that answers what it is told to, in turn; the last answer stays."""
+    """A media API that gives these answers in turn; the last answer stays."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -43,8 +43,8 @@ def page(*items):
 
 
 def make_call(**changes):
-    told = {"answered_at": "2020-01-01T13:59:00Z", "completed_at": "2020-01-01T14:00:00Z", "seconds": 60} | changes
-    return Call("CON-1", "leg", None, None, "voicemail", channels=1, records=True, params=MappingProxyType(told))
+    params = {"answered_at": "2020-01-01T13:59:00Z", "completed_at": "2020-01-01T14:00:00Z", "seconds": 60} | changes
+    return Call("CON-1", "leg", None, None, "voicemail", channels=1, records=True, params=MappingProxyType(params))
 
 
 def sample(**changes):
@@ -55,8 +55,8 @@ def sample(**changes):
 def test_the_files_of_a_pretend_vonage_are_listed_page_by_page_oldest_first(library, vonage):
     files = [vonage.add_file(size=100 + n, file_id=f"{n:03}") for n in range(205)]
     now = datetime.now(UTC)
-    found = list(library.listing(now - WEEK, now + WEEK))
-    assert [(item.id, item.size) for item in found] == [(file.id, file.size) for file in files]
+    files_listed = list(library.listing(now - WEEK, now + WEEK))
+    assert [(item.id, item.size) for item in files_listed] == [(file.id, file.size) for file in files]
     assert list(library.listing(now - 2 * WEEK, now - WEEK)) == []
     one = library.find("007")
     assert (one.id, one.size, one.mime_type) == ("007", 107, "audio/mpeg")
@@ -89,7 +89,7 @@ def test_a_stranger_never_gets_the_token(library, vonage):
     assert vonage.stranger_visits == []
 
 
-def test_a_refusal_is_told_with_its_status(library):
+def test_a_refusal_names_its_status(library):
     with pytest.raises(MediaUnusable, match="404"):
         library.find("unknown")
 

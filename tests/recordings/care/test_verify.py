@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 from sqlalchemy import insert
 
-from backends.local import LocalStorage
+from backends.local.storage import LocalStorage
 from recordings.archive.replicate import Replicator
 from recordings.archive.sources import BytesSource
 from recordings.care.repair import Repair, Unrepairable
@@ -27,8 +27,8 @@ def check(desk):
 
     def run(**options):
         verification = Verification(desk.database, desk.storages, **options)
-        found = [finding for _, finding in verification.copies() if finding] + list(verification.strays())
-        return [(finding.kind, finding.key) for finding in found]
+        findings = [finding for _, finding in verification.copies() if finding] + list(verification.strays())
+        return [(finding.kind, finding.key) for finding in findings]
 
     return run
 
@@ -98,7 +98,7 @@ def test_another_object_under_the_key_shows_without_reading(desk, stored, check)
     assert check() == [("checksum", key)]
 
 
-def test_a_storage_that_is_not_configured_any_more_is_told(desk, stored, check):
+def test_a_storage_that_is_not_configured_any_more_is_a_finding(desk, stored, check):
     key = stored()
     del desk.storages[next(iter(desk.storages))]
     assert check() == [("unconfigured", key)]
@@ -192,7 +192,15 @@ def test_memory_does_not_grow_with_the_storage(desk, database, clock):
 
 @pytest.fixture
 def repair(desk):
-    return Repair(desk.retrieval, Replicator(desk.storages, lambda url: None, "test", desk.clock))
+    return Repair(
+        storages=desk.storages,
+        leases=desk.leases,
+        schedule=desk.schedule,
+        policy=desk.retrieval.policy,
+        replicator=Replicator(desk.storages, lambda url: None, desk.retrieval.sidecars),
+        carry_out=desk.retrieval.carry_out,
+        clock=desk.clock,
+    )
 
 
 @pytest.fixture
@@ -200,8 +208,8 @@ def mend(desk, repair):
     """Check deep, and mend each finding; what was done."""
 
     def run():
-        found = list(Verification(desk.database, desk.storages, deep=True).copies())
-        return [repair.mend(copy) for copy, finding in found if finding]
+        checked = list(Verification(desk.database, desk.storages, deep=True).copies())
+        return [repair.mend(copy) for copy, finding in checked if finding]
 
     return run
 
@@ -214,8 +222,8 @@ def test_it_is_fetched_again_while_vonage_keeps_it(desk, stored, mend, check, da
         path.unlink()
     else:
         spoil(path, good[:50] if damage == "cut" else good[::-1])
-    (told,) = mend()
-    assert "A worker fetches it again" in told
+    (report,) = mend()
+    assert "A worker fetches it again" in report
     desk.run(desk.due_ids())
     assert path.read_bytes() == good
     assert [kind for kind, _ in check(deep=True)] == ([] if damage == "gone" else ["aside"])
@@ -224,10 +232,10 @@ def test_it_is_fetched_again_while_vonage_keeps_it(desk, stored, mend, check, da
 def test_a_damaged_object_is_kept_aside(desk, stored, mend):
     key = stored()
     spoil(desk.folder / key, b"half of it")
-    (told,) = mend()
+    (report,) = mend()
     (aside,) = (desk.folder / "damaged").iterdir()
     assert aside.read_bytes() == b"half of it"
-    assert aside.name in told
+    assert aside.name in report
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -236,8 +244,8 @@ def test_it_is_copied_from_another_storage_when_vonage_has_it_no_more(desk, stor
     folder, good = [desk.folder, second][which], (second / key).read_bytes()
     spoil(folder / key, b"damaged")
     desk.clock.move(40 * 86400)
-    (told,) = mend()
-    assert told.endswith("It was copied from another storage.")
+    (report,) = mend()
+    assert report.endswith("It was copied from another storage.")
     assert (folder / key).read_bytes() == good
     assert [kind for kind, _ in check(deep=True)] == ["aside"]
 
@@ -263,7 +271,7 @@ def test_an_object_that_reads_back_right_is_left_alone(desk, stored, repair):
 
 
 class NoRoom(LocalStorage):
-    def put(self, key, source, **words):
+    def put(self, key, source, **options):
         raise StorageUnavailable("the disk is full")
 
 

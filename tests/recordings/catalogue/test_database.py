@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -87,6 +88,15 @@ def test_what_fails_inside_a_transaction_leaves_nothing(database):
         assert connection.execute(select(deliveries)).all() == []
 
 
+def test_the_files_are_readable_for_their_owner_and_group_alone(make_database, tmp_path):
+    database = make_database(f"sqlite:///{tmp_path}/deep/down/catalogue.db")
+    with database.write() as connection:
+        connection.execute(insert(deliveries), a_row())
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "deep/down").iterdir()}
+    assert modes == dict.fromkeys(("catalogue.db", "catalogue.db-wal", "catalogue.db-shm"), 0o640)
+    assert (tmp_path / "deep/down").stat().st_mode & 0o777 == 0o750
+
+
 def test_nothing_is_opened_before_the_first_use(make_database, tmp_path):
     make_database(f"sqlite:///{tmp_path}/deep/down/catalogue.db")
     assert list(tmp_path.iterdir()) == []
@@ -118,10 +128,10 @@ def test_several_processes_may_migrate_at_once(database_url):
     assert said == [str((HEAD, HEAD)), str((HEAD, HEAD)), str((None, HEAD))]
 
 
-def test_a_new_database_that_another_process_fills_is_waited_for(database, tmp_path, monkeypatch):
-    other = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)
+def test_a_new_database_that_another_process_fills_is_waited_for(database, tmp_path):
+    other = sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")  # not in WAL mode yet
-    monkeypatch.setattr("recordings.catalogue.database.time.sleep", lambda _: other.close())
+    threading.Timer(0.2, other.close).start()
     assert database.migrate() == (None, HEAD)
 
 

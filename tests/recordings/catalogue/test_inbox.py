@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from recordings.catalogue.inbox import MAX_REFUSED_BODY, Inbox, NoSuchDelivery
+from recordings.catalogue.inbox import MAX_LIKELY_BODY, MAX_REFUSED_BODY, Inbox, NoSuchDelivery, Worth
 from recordings.catalogue.tables import call_events, copies, deliveries, recordings, transcriptions
 from recordings.model import CallEvent, Transcription
 
@@ -87,7 +87,7 @@ def test_a_long_body_is_cut_and_that_is_said(inbox, delivery):
 
 
 def test_of_the_refused_only_the_newest_of_each_webhook_are_kept(database, intake, delivery, clock):
-    inbox = Inbox(database, intake, max_refused=3, clock=clock)
+    inbox = Inbox(database, intake, quotas={Worth.UNLIKELY: 3}, clock=clock)
     intake.accept(delivery(), [])
     for number in range(5):
         inbox.keep_refused(delivery(route="recordings", query=str(number)), "", "")
@@ -95,6 +95,44 @@ def test_of_the_refused_only_the_newest_of_each_webhook_are_kept(database, intak
     found = [(kept.delivery.route, kept.delivery.query) for kept in inbox.listing(outcome="refused")]
     assert sorted(found) == sorted((route, str(n)) for route in ("recordings", "events") for n in (2, 3, 4))
     assert len(list(inbox.listing(outcome="noted"))) == 1
+
+
+@pytest.fixture
+def small_inbox(database, intake, clock):
+    """Room for three unlikely deliveries of each webhook, and for four of each other worth."""
+    quotas = {Worth.UNLIKELY: 3, Worth.LIKELY: 4, Worth.RECORDING: 4}
+    return Inbox(database, intake, quotas=quotas, clock=clock)
+
+
+def queries(inbox):
+    return [stored.delivery.query for stored in inbox.listing(outcome="refused")]
+
+
+def test_rubbish_pushes_out_nothing_that_looks_like_vonages(small_inbox, delivery):
+    for number in range(3):
+        small_inbox.keep_refused(delivery(query=f"real-{number}"), "Bearer x", "", Worth.RECORDING)
+    for number in range(20):
+        small_inbox.keep_refused(delivery(query=f"rubbish-{number}"), "", "")
+        small_inbox.keep_refused(delivery(query=f"call-{number}"), "Bearer x", "", Worth.LIKELY)
+    assert [query for query in queries(small_inbox) if query.startswith("real")] == ["real-0", "real-1", "real-2"]
+    assert [query for query in queries(small_inbox) if query.startswith("rubbish")] == [
+        "rubbish-17",
+        "rubbish-18",
+        "rubbish-19",
+    ]
+
+
+def test_imitations_neither_push_out_what_came_first_nor_keep_out_what_comes_now(small_inbox, delivery):
+    for number in range(20):
+        small_inbox.keep_refused(delivery(query=str(number)), "Bearer x", "", Worth.RECORDING)
+    assert queries(small_inbox) == ["0", "1", "18", "19"]
+
+
+def test_what_is_larger_than_any_event_of_vonages_is_unlikely(small_inbox, delivery):
+    for number in range(5):
+        body = b"x" * (MAX_LIKELY_BODY + 1)
+        small_inbox.keep_refused(delivery(query=str(number), body=body), "Bearer x", "", Worth.RECORDING)
+    assert queries(small_inbox) == ["2", "3", "4"]
 
 
 def test_the_refused_have_an_index_of_their_own(database):
@@ -117,7 +155,7 @@ def as_kept(*events):
 def test_a_refused_delivery_is_taken_in_like_a_new_one(inbox, delivery, announcement, rows):
     inbox.keep_refused(delivery(signed=False), "Bearer x", "Bad signature.")
     replayed = inbox.replay(1, as_kept(announcement()))
-    assert (replayed.kept.outcome, replayed.accepted.outcome) == ("refused", "new")
+    assert (replayed.before.outcome, replayed.accepted.outcome) == ("refused", "new")
     assert len(replayed.accepted.copy_ids) == len(rows(copies)) == 1
     (row,) = rows(deliveries)
     assert (row["outcome"], row["problem"], row["token"]) == ("new", None, None)

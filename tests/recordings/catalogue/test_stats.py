@@ -20,7 +20,7 @@ def database_url(request, tmp_path):
 
 
 def test_an_empty_catalogue(database):
-    assert stats.count(database) == stats.CatalogueStats(0, None, {})
+    assert stats.count(database) == stats.CatalogueStats(0, {}, {})
 
 
 def test_what_is_stored_is_what_remains_of_each_storage(database, leases, new_copy):

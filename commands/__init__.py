@@ -1,0 +1,59 @@
+"""The door for a shell: `flask migrate`, `flask recordings list` and all the others, one file named as each command.
+
+A command translates: it asks the heart, prints the answer, and chooses the exit code. What happens to a recording is
+decided in `recordings/`. A command's file is imported only when the command is asked for.
+"""
+
+from __future__ import annotations
+
+import click
+
+from .lazy import LazyGroup
+
+# The order within a purpose is the order in which most people need the commands.
+PURPOSES = {
+    "Run it": ("migrate", "worker"),
+    "Look": (
+        *("recordings list", "recordings show", "recordings missing"),
+        *("deliveries list", "deliveries show", "plugins"),
+    ),
+    "Mend": ("doctor", "recordings retry", "recordings verify", "recordings copy", "deliveries replay"),
+    "Try": ("simulate call", "contract", "recordings sweep-source"),
+}
+ABOUT = (
+    "Tapekeeper keeps every Vonage call recording: it answers Vonage's call webhooks, takes the recording events in, "
+    "and archives the audio, verified. Its own commands, by what you want to do:"
+)
+
+
+class Commands(LazyGroup):
+    """All our commands. Flask's own `flask` command lists them by purpose, below its own commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names; none for the flat list in the help of `flask`, which gets our list by purpose as its epilog."""
+        if ctx.command is self or ctx.resilient_parsing:  # the latter: a shell completes a name
+            return super().list_commands(ctx)
+        ctx.command.epilog = f"{ABOUT}\n\n{self.by_purpose(ctx)}"
+        return []
+
+    def by_purpose(self, ctx: click.Context) -> str:
+        """Our commands with one line each, under a heading for each purpose."""
+        width = max(len(path) for paths in PURPOSES.values() for path in paths)
+        sections = []
+        for purpose, paths in PURPOSES.items():
+            lines = [f"  {path:{width}}  {self._summary(ctx, path, 74 - width)}" for path in paths]
+            sections.append("\n".join(["\b", f"{purpose}:", *lines]))  # \b: click leaves these lines as they are
+        return "\n\n".join(sections)
+
+    def _summary(self, ctx: click.Context, path: str, limit: int) -> str:
+        command: click.Command | None = self
+        for name in path.split():
+            command = command.get_command(ctx, name) if isinstance(command, click.Group) else None
+        return command.get_short_help_str(limit) if command else ""
+
+
+cli = Commands(
+    __name__,
+    ("contract", "deliveries", "doctor", "migrate", "plugins", "recordings", "simulate", "worker"),
+    help=ABOUT.partition(" Its own")[0],
+)

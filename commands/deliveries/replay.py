@@ -1,0 +1,69 @@
+"""`flask deliveries replay`: take deliveries in once more, judged by the settings of today."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from commands.parts import with_parts
+from recordings.errors import CatalogueUnavailable, TapekeeperError
+
+from .options import outcome_option, since_option
+
+if TYPE_CHECKING:
+    from recordings.catalogue.inbox import Inbox, Replayed
+
+
+class Parts(Protocol):
+    """What this command uses. `replay` takes the id of a delivery."""
+
+    @property
+    def inbox(self) -> Inbox: ...
+    def replay(self, delivery_id: int) -> Replayed: ...
+
+
+@click.command("replay", short_help="Take deliveries in once more.")
+@click.argument("delivery_ids", type=click.IntRange(min=1), nargs=-1)
+@outcome_option
+@since_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@with_parts
+def command(
+    parts: Parts, delivery_ids: tuple[int, ...], outcome: str | None, since: datetime | None, as_json: bool
+) -> None:
+    """Take deliveries in once more, as if they came now: by their numbers, or all with an --outcome.
+
+    After a wrong VONAGE_SIGNATURE_SECRET is mended: flask deliveries replay --outcome refused. Signatures are judged
+    with the secrets of now, their age as of when they came. It may be repeated: nothing is doubled, and what was taken
+    in before stays as it is. A running worker takes new recordings up by itself.
+
+    Exit code 1 when any could not be taken in; the reason stands beside it.
+    """
+    if bool(delivery_ids) == bool(outcome):
+        raise click.UsageError("Name deliveries by their numbers, or all of one kind: --outcome refused.")
+    if delivery_ids and since:
+        raise click.UsageError("--since goes with --outcome, not with numbers.")
+    wanted = delivery_ids or [stored.id for stored in parts.inbox.listing(outcome=outcome, since=since)]
+    successes = [_replay(parts, delivery_id, as_json) for delivery_id in wanted]
+    if not as_json:
+        click.echo(f"{sum(successes)} of {len(successes)} were taken in.", err=True)
+    sys.exit(0 if all(successes) else 1)
+
+
+def _replay(parts: Parts, delivery_id: int, as_json: bool) -> bool:
+    """Replay one delivery and print what came of it. True when it was taken in."""
+    result: dict[str, Any] = {"id": delivery_id, "before": None, "outcome": None, "problem": None}
+    try:
+        replayed = parts.replay(delivery_id)
+        result |= {"before": replayed.before.outcome, "outcome": replayed.accepted.outcome}
+    except CatalogueUnavailable:
+        raise
+    except TapekeeperError as error:
+        result["problem"] = str(error)
+    text = result["problem"] or f"was {result['before']}, is taken in: {result['outcome']}"
+    click.echo(json.dumps(result) if as_json else f"{delivery_id}: {text}")
+    return result["problem"] is None

@@ -1,0 +1,48 @@
+"""How a command gets the parts that it uses, and how it ends: errors become one line, and everything is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+from flask.cli import ScriptInfo
+
+from recordings.errors import CatalogueUnavailable, TapekeeperError
+from settings import SettingsError
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def opened(*, tolerant: bool = False) -> Iterator[Any]:
+    """The parts of the program, each made at its first use, and all closed at the end.
+
+    A `SettingsError`, a `TapekeeperError` or a database that cannot be used becomes one line on stderr and exit code 1.
+    A wrong setting ends the command before it begins, unless the command is `tolerant`.
+    """
+    parts = click.get_current_context().ensure_object(ScriptInfo).load_app().extensions["tapekeeper"]
+    try:
+        if parts.problems and not tolerant:
+            raise parts.problems[0]
+        yield parts
+    except CatalogueUnavailable as error:
+        raise click.ClickException(f"{error}\nCheck DATABASE_URL, and that the database is up.") from error
+    except (SettingsError, TapekeeperError) as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        parts.close()
+
+
+def with_parts(command: Callable[Concatenate[Any, Params], Result]) -> Callable[Params, Result]:
+    """Give a command the parts as its first argument, which is annotated with a protocol of those that it uses."""
+
+    @wraps(command)
+    def run(*args: Params.args, **options: Params.kwargs) -> Result:
+        with opened() as parts:
+            return command(parts, *args, **options)
+
+    return run

@@ -1,0 +1,55 @@
+"""A recording as `--json` shows it: times are ISO 8601 in UTC, sizes are bytes. `flask recordings list` and `show`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from recordings.clock import iso_utc
+
+if TYPE_CHECKING:
+    from recordings.model import Copy, Recording
+
+
+def as_json_object(recording: Recording) -> dict[str, Any]:
+    """What can be given to `json.dumps`."""
+    return {
+        "recording_uuid": recording.recording_uuid,
+        "conversation_uuid": recording.conversation_uuid,
+        "state": recording.state.value,
+        "start_time": plain(recording.start_time),
+        "end_time": plain(recording.end_time),
+        "size": recording.size,
+        "received_at": plain(recording.received_at),
+        "copies": [_copy(copy) for copy in recording.copies],
+        "application_id": recording.application_id,
+        "origin": recording.origin,
+        "flow": recording.flow,
+        "format": recording.format,
+        "channels": recording.channels,
+        "direction": recording.direction,
+        "from": recording.from_,
+        "to": recording.to,
+    }
+
+
+def plain(value: Any) -> Any:
+    """A value of a database row with each time in it as text."""
+    if isinstance(value, datetime):
+        return iso_utc(value)
+    return {name: plain(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _copy(copy: Copy) -> dict[str, Any]:
+    return {
+        "storage": copy.storage,
+        "key": copy.key,
+        "state": copy.state.value,
+        "size": copy.size,
+        "sha256": copy.sha256,
+        "content_type": copy.content_type,
+        "attempts": copy.attempts,
+        "error": copy.error,
+        "stored_at": plain(copy.stored_at),
+        "next_attempt_at": plain(copy.next_attempt_at),
+    }

@@ -1,0 +1,46 @@
+"""How log lines look and where they go: for people (`LOG_FORMAT=text`) or for machines (`json`, one object a line)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+# The INFO lines of these libraries say nothing about recordings, and urllib3's DEBUG lines hold whole URLs.
+_QUIET = ("azure", "google", "urllib3", "alembic", "werkzeug")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the traceback of an exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logging(level: str, form: str) -> None:
+    """Send log lines to stderr; stdout belongs to what a command prints. A second call replaces what the first set."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT))
+    handler.set_name("tapekeeper")
+    root = logging.getLogger()
+    for former in [old for old in root.handlers if old.get_name() == "tapekeeper"]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(level)
+    # No line of ours holds the thread or the source line, and to find them out takes most of the time of a log call.
+    # https://docs.python.org/3/howto/logging.html#optimization
+    logging.logThreads = logging.logMultiprocessing = False
+    logging._srcfile = None
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,118 @@
+"""SQLAlchemy's engines: what makes a commit durable on SQLite, and what bounds the waits on Postgres.
+
+SQLite runs in WAL with `synchronous=FULL` (NORMAL may lose the last commits at a power cut) and opens each writing
+transaction with BEGIN IMMEDIATE: a read that later wants to write fails at once when another writer was quicker.
+https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from recordings.timeouts import Deadline
+
+# Connections to Postgres that one process may hold, beside the one on which a worker process listens. Transactions are
+# short, so a few serve all threads; Heroku's small plans give 20 in all.
+# https://devcenter.heroku.com/articles/heroku-postgres-plans
+POSTGRES_CONNECTIONS = 4
+
+_POSTGRES_OPTIONS = {
+    "application_name": "tapekeeper",
+    # A connection whose other end is gone: the kernel notices within some ten seconds, also while nothing is sent.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,  # milliseconds
+    # A pooler such as PgBouncer gives each transaction another server connection, where statements that were prepared
+    # before do not exist, or are another client's. https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
+    "prepare_threshold": None,
+}
+
+
+def sqlite_engine(url: URL, lock_seconds: float) -> Engine:
+    """For a SQLite file, which is made with its folder when it is missing: readable for its owner and group alone."""
+    engine = create_engine(
+        url,
+        connect_args={"timeout": lock_seconds, "check_same_thread": False},
+        pool_size=32,
+        hide_parameters=True,  # an error must not quote numbers and raw deliveries
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def _make_file(_dialect: Any, _record: Any, _args: Any, _params: Any) -> None:
+        _make_private(Path(url.database or ""))
+
+    @event.listens_for(engine, "connect")
+    def _durable(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come before ours
+        _enter_wal(connection, lock_seconds)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _make_private(path: Path) -> None:
+    """SQLite would make the file readable for everybody. Its `-wal` and `-shm` get the file's own mode.
+
+    https://sqlite.org/c3ref/c_open_autoproxy.html
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+
+
+def _enter_wal(connection: sqlite3.Connection, seconds: float) -> None:
+    """Ask again while other processes hold a new database, as at the first start of several.
+
+    To whoever changes the mode meanwhile SQLite says that it is locked, at once and whatever the timeout.
+    https://sqlite.org/c3ref/busy_handler.html
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.02)
+
+
+class PostgresEngine:
+    """An engine whose `POSTGRES_CONNECTIONS` connections are made within the deadline of the thread that needs one."""
+
+    def __init__(self, url: URL) -> None:
+        self._deadlines = threading.local()
+        self.engine = create_engine(
+            url,
+            pool_size=POSTGRES_CONNECTIONS,
+            max_overflow=0,
+            connect_args=_POSTGRES_OPTIONS,
+            hide_parameters=True,
+        )
+        event.listen(self.engine, "do_connect", self._limit)
+
+    def connect(self, deadline: Deadline) -> Connection:
+        """A connection from the pool, or a new one."""
+        self._deadlines.current = deadline
+        return self.engine.connect()
+
+    def _limit(self, _dialect: Any, _record: Any, _args: Any, params: dict[str, Any]) -> None:
+        # At least 2 s, which libpq takes for less, too: whole seconds are all it knows.
+        # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CONNECT-TIMEOUT
+        deadline = getattr(self._deadlines, "current", None) or Deadline()
+        params["connect_timeout"] = max(2, int(deadline.left()))
