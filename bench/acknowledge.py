@@ -1,4 +1,4 @@
-"""How many signed recording events are acknowledged in a second, each one durable, beside a Flask that does nothing."""
+"""How many signed recording events are durably acknowledged in a second, beside a Flask that does nothing."""
 
 from __future__ import annotations
 

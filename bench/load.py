@@ -25,7 +25,7 @@ _END_OF_HEADERS = b"\r\n\r\n"
 
 @dataclass
 class Outcome:
-    """What came of a load: answers by status, and each one's seconds.
+    """What came of a load: answers by status, and the seconds of every answer.
 
     `began` and `ended` are of `time.perf_counter`; `busy` is the share of a core that sending took.
     """

@@ -29,7 +29,7 @@ def run(options: Options) -> tuple[list[Row], list[str]]:
         starts = [_first_answer(here, home, settings) for _ in range(1 + rounds)][1:]
         costs = [(_command(here, settings), _imports(here, settings)) for _ in range(1 + rounds)][1:]
     ours, theirs = (statistics.median(side) for side in zip(*costs, strict=True))
-    ratio = statistics.median(one / other for one, other in costs)
+    ratio = statistics.median(command / imports for command, imports in costs)
     return [
         Row("from the start of gunicorn to the first answer", f"{statistics.median(starts) * 1000:,.0f} ms"),
         Row(

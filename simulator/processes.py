@@ -57,8 +57,8 @@ def free_port() -> int:
     probe.bind(("127.0.0.1", 0))
     port: int = probe.getsockname()[1]
     if sys.platform == "linux":
-        # Whoever asks for any port, or connects, is not given one that is bound; a server that names it and sets
-        # SO_REUSEADDR is, because nothing listens there: "SO_REUSEADDR" in socket(7). So it is never closed.
+        # Linux gives a bound port to no socket that asks for any port, or connects. A server that names this port and
+        # sets SO_REUSEADDR gets it, because nothing listens there: "SO_REUSEADDR" in socket(7). So it is never closed.
         probe.detach()
     else:
         probe.close()

@@ -29,14 +29,14 @@ FUNCTION_CEILING = 40
 
 def tracked(*patterns: str) -> list[Path]:
     """The files that the repository holds, or would hold after the next commit."""
-    told = subprocess.run(
+    done = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
-    return [ROOT / line for line in told.splitlines() if (ROOT / line).is_file()]
+    )
+    return [ROOT / line for line in done.stdout.splitlines() if (ROOT / line).is_file()]
 
 
 def our_code() -> list[Path]:
@@ -57,10 +57,10 @@ def names(paths: list[Path]) -> list[str]:
 
 
 def test_every_room_imports_only_what_it_may():
-    told = subprocess.run(
+    done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-logo"], cwd=ROOT, capture_output=True, text=True
     )
-    assert told.returncode == 0, told.stdout
+    assert done.returncode == 0, done.stdout
 
 
 def test_settings_import_nothing_of_ours():
@@ -69,9 +69,8 @@ def test_settings_import_nothing_of_ours():
 
 def test_readme_tells_every_setting_and_no_other():
     table = README.split("<!-- settings -->")[1].split("<!-- /settings -->")[0]
-    told = set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE))
-    known = {name for name, *_ in settings.variables()}
-    assert told == known
+    documented = set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE))
+    assert documented == {name for name, *_ in settings.variables()}
 
 
 @pytest.mark.parametrize("hook", re.findall(r"^def (\w+)\(", (ROOT / "plugins/hookspecs.py").read_text(), re.MULTILINE))

@@ -40,8 +40,8 @@ def main() -> None:
 
 def _workers(options: argparse.Namespace) -> None:
     count = options.downloads
-    one, two = _seconds_to_store(count, 1), _seconds_to_store(count, 2)
-    print(f"{count} downloads of 2 s, 8 threads: 1 worker {one:.1f} s, 2 workers {two:.1f} s, {two / one:.2f}")
+    alone, both = _seconds_to_store(count, 1), _seconds_to_store(count, 2)
+    print(f"{count} downloads of 2 s, 8 threads: 1 worker {alone:.1f} s, 2 workers {both:.1f} s, {both / alone:.2f}")
 
 
 def _seconds_to_store(count: int, workers: int) -> float:

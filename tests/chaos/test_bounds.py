@@ -71,7 +71,7 @@ def test_a_source_that_drips_has_a_deadline_by_its_size(vonage, key_pem, applica
     file, now = vonage.add_file(size=size, faults=["drip:0.05"]), [0.0]
 
     def ticks():
-        now[0] += 50  # so long took each receive
+        now[0] += 50  # the seconds that each receive took
         return now[0]
 
     token = ApplicationToken(application_id, load_private_key(key_pem))

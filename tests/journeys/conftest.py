@@ -11,6 +11,7 @@ from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.listing import find
 from recordings.model import Announcement, Delivery
+from tests.services.application import APPLICATION_ID
 
 QUICK = {"RETRY_FIRST_SECONDS": "1", "RETRY_MAX_SECONDS": "1", "LEASE_SECONDS": "3"}
 
@@ -59,7 +60,7 @@ class Archive:
         """
         file = vonage.add_file(faults=["404"] * 1000)
         event = Announcement("never-ready", "CON-never-ready", file.url, file.size, None, None, None)
-        delivery = Delivery("recordings", "POST", "", "", b"", "aaaaaaaa-bbbb-cccc-dddd-0123456789ab", True)
+        delivery = Delivery("recordings", "POST", "", "", b"", APPLICATION_ID, True)
         Intake(self.database, [f"file://{self.recordings}"]).accept(delivery, [event])
 
 

@@ -74,7 +74,7 @@ class PrivatePostgres:
             self.process.wait(PATIENCE)
 
     def close(self) -> None:
-        """End it at once, whoever is connected, and remove its folder."""
+        """End it at once, even while clients are connected, and remove its folder."""
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
