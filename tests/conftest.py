@@ -7,6 +7,7 @@ Everything lies in the test's own temporary folder and on free loopback ports, s
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,7 @@ assert len(NO_CONSTANTS) == 0
 setattr(providers, "_get_local_constants", lambda: NO_CONSTANTS)  # noqa: B010 - mypy takes no assignment
 
 listen_again()  # before anything is started
+os.environ["FLASK_SKIP_DOTENV"] = "1"  # a `.env` in the checkout is not read
 
 
 class HandClock:

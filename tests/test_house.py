@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -63,8 +63,22 @@ def test_every_room_imports_only_what_it_may():
     assert done.returncode == 0, done.stdout
 
 
-def test_settings_import_nothing_of_ours():
-    assert imported_by(ROOT / "settings.py") <= set(sys.stdlib_module_names)
+def imports(nodes: Iterable[ast.AST]) -> set[str]:
+    statements = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {
+        name or ""
+        for node in statements
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+
+
+@pytest.mark.parametrize("module", ["settings.py", "settings_parsers.py"])
+def test_settings_import_little_and_what_is_slow_only_where_it_is_used(module):
+    tree = parsed(ROOT / module)
+    at_once = {name for name in imports(tree.body) if name.split(".")[0] not in sys.stdlib_module_names}
+    later = {name.split(".")[0] for name in imports(ast.walk(tree))} - sys.stdlib_module_names
+    assert at_once <= {"settings_parsers", "recordings.masking"}
+    assert later <= {"settings_parsers", "recordings", "dotenv", "phonenumbers", "psycopg", "sqlalchemy"}
 
 
 def test_readme_tells_every_setting_and_no_other():
@@ -169,15 +183,6 @@ def test_crossings_are_absolute_and_neighbours_relative():
     assert wrong == []
 
 
-def imported_by(path: Path) -> set[str]:
-    """The packages that a file imports, by the first part of their names."""
-    nodes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
-    modules = [
-        [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] for node in nodes
-    ]
-    return {module.split(".")[0] for group in modules for module in group}
-
-
 def in_catalogue(path: Path) -> bool:
     return path.is_relative_to(ROOT / "recordings/catalogue")
 
@@ -185,7 +190,8 @@ def in_catalogue(path: Path) -> bool:
 def test_in_the_heart_only_the_catalogue_speaks_sql():
     databases = {"sqlalchemy", "alembic", "sqlite3", "psycopg"}
     heart = [path for path in tracked("recordings/**.py") if not in_catalogue(path)]
-    assert names([path for path in heart if imported_by(path) & databases]) == []
+    imported = {path: {name.split(".")[0] for name in imports(ast.walk(parsed(path)))} for path in heart}
+    assert names([path for path in heart if imported[path] & databases]) == []
 
 
 def test_only_the_catalogue_writes_the_rows_of_copies():
@@ -231,7 +237,7 @@ def test_the_built_wheel_owns_no_package(tmp_path):
     program = "from setuptools import build_meta; import sys; print(build_meta.build_wheel(sys.argv[1]))"
     copy = tmp_path / "checkout"
     copy.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "settings.py", "wsgi.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "settings.py", "settings_parsers.py", "wsgi.py"):
         (copy / name).write_text((ROOT / name).read_text())
     (copy / "webhooks").mkdir()
     (copy / "webhooks/__init__.py").write_text("")

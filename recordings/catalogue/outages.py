@@ -64,9 +64,9 @@ def explained(error: BaseException) -> str:
     state = getattr(error, "sqlstate", None)
     if state:
         return f"{type(error).__name__} (SQLSTATE {state})"
-    words = str(error)
-    known = (meaning for part, meaning in _CONNECTING if part in words)
-    return next(known, f"the connection failed ({type(error).__name__})")
+    message = str(error)
+    meanings = (meaning for part, meaning in _CONNECTING if part in message)
+    return next(meanings, f"the connection failed ({type(error).__name__})")
 
 
 def _passing(error: BaseException) -> bool:
