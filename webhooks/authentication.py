@@ -17,6 +17,7 @@ from .context import WebhookContext
 from .payload import clean_query
 from .replies import Rejected
 from .signature import SignatureStatus, Verdict, Verifier
+from .worth import worth_of
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +81,14 @@ def _rejected(context: WebhookContext, delivery: Delivery, verdict: Verdict) -> 
     401 is final for Vonage. A webhook that came unsigned gets 503, as Vonage's documentation asks: it is sent again.
     https://developer.vonage.com/en/getting-started/concepts/webhooks#validate-signed-webhooks
     """
+    worth = worth_of(context.verifier, delivery)
     if verdict.status is SignatureStatus.BAD:
         log.warning("%s: refused, bad signature: %s", delivery.route, verdict.reason)
-        context.refused.add(delivery, f"Bad signature: {verdict.reason}.")
+        context.refused.add(delivery, f"Bad signature: {verdict.reason}.", worth)
         hint = "Compare VONAGE_SIGNATURE_SECRET with the dashboard, and read the reason in this application's log."
         return Rejected(401, "bad_signature", "The signature is not valid.", hint)
     log.warning("%s: refused, a signature is required: %s", delivery.route, verdict.reason)
-    context.refused.add(delivery, f"A signature is required: {verdict.reason}.")
+    context.refused.add(delivery, f"A signature is required: {verdict.reason}.", worth)
     hint = "Turn signed webhooks on for the application, or set ALLOW_UNSIGNED_WEBHOOKS=true."
     return Rejected(503, "signature_required", "The request is not signed.", hint)
 
