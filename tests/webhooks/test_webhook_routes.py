@@ -123,6 +123,18 @@ def test_a_body_that_is_cut_short_is_400(house, signer):
     assert reply.get_json()["error"]["code"] == "bad_request"
 
 
+def test_a_body_that_the_server_cannot_read_is_400(house, caplog):
+    class Broken(Chunked):
+        def readinto(self, buffer):
+            raise RuntimeError("Invalid chunk size: b'xyz\u2028'")
+
+    environ = {"wsgi.input": Broken(5), "wsgi.input_terminated": True}
+    reply = house.client.post("/webhooks/recordings", environ_overrides=environ)
+    assert (reply.status_code, reply.get_json()["error"]["code"]) == (400, "bad_request")
+    assert "cannot be read" in caplog.text
+    assert "\u2028" not in caplog.text
+
+
 def test_a_refused_signature_asks_for_one_and_tells_nothing(house):
     reply = house.post("events", b"{}", headers={"Authorization": "Bearer a.b.c"})
     assert reply.status_code == 401
