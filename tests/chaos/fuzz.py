@@ -29,7 +29,7 @@ from simulator.signing import SIGNING_FAULTS, Signer, hash_body, hash_query
 APPLICATION_ID = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
 ROUTES = ("answer", "answer/call", "answer/moderated", "fallback", "recordings", "events", "transcriptions")
 PAGES = ("/healthz", "/readyz", "/metrics", "/", "/recordings", "/api/recordings", "/deliveries", "/favicon.ico")
-METHODS = ("GET", "POST", "POST", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW", "post")
+METHODS = (*("POST",) * 16, *("GET",) * 5, "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW", "post")
 KEYS = (
     *("recording_uuid", "conversation_uuid", "recording_url", "size", "start_time", "end_time", "timestamp", "status"),
     *("uuid", "from", "to", "direction", "type", "body", "speech", "dtmf", "payload", "reason", "cid", "custom_data"),
@@ -98,20 +98,20 @@ class Requests:
         method, target = dice.choice(METHODS), self._target()
         body = b"" if method in ("GET", "HEAD") and dice.random() < 0.9 else self._body()
         fields = ["Host: x", *self._authorization(method, target, body)]
-        fields += [self._field() for _ in range(dice.choice((0, 0, 0, 1, 3)))]
+        fields += [self._field() for _ in range(dice.choice((0,) * 7 + (1, 3)))]
         head, tail = self._framed(body)
         dice.shuffle(fields)
-        version = dice.choice(("HTTP/1.1",) * 20 + ("HTTP/1.0", "HTTP/3.0", "HTTP/1.1 ", ""))
+        version = dice.choice(("HTTP/1.1",) * 60 + ("HTTP/1.0", "HTTP/3.0", "HTTP/1.1 ", ""))
         lines = [f"{method} {target} {version}", *fields, *head, "", ""]
         request = "\r\n".join(lines).encode("latin-1", "replace") + tail
-        return self._damaged(request) if dice.random() < 0.05 else request
+        return self._damaged(request) if dice.random() < 0.03 else request
 
     def _target(self) -> str:
         dice = self._random
         if dice.random() < 0.15:
             return dice.choice((*PAGES, "*", "http://x/webhooks/events", "/" + self._junk(40)))
         path = f"/webhooks/{dice.choice(ROUTES)}"
-        if dice.random() < 0.25:
+        if dice.random() < 0.15:
             at = dice.randrange(len(path))
             odd = dice.choice(("/", "//", ".", "/./", "/../", "%2F", "%00", "%", "\xe9", ";", " ", "A", "?", "#"))
             path = path[:at] + odd + path[at:]
@@ -158,9 +158,9 @@ class Requests:
     def _authorization(self, method: str, target: str, body: bytes) -> list[str]:
         dice = self._random
         kind = dice.random()
-        if kind < 0.25:
+        if kind < 0.1:
             return []
-        fault = dice.choice(SIGNING_FAULTS) if kind < 0.4 else None
+        fault = dice.choice(SIGNING_FAULTS) if kind < 0.2 else None
         pairs = parse_qsl(urlsplit(f"//x{target}" if target.startswith("/") else "//x/").query, keep_blank_values=True)
         token = self._signer.authorization(
             hash_body(body) if method != "GET" else hash_query(pairs), self._clock(), fault
