@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from recordings.masking import masked
+
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 # The INFO lines of these libraries say nothing about recordings, and urllib3's DEBUG lines hold whole URLs.
@@ -25,13 +27,20 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps({name: masked(text) for name, text in line.items()}, ensure_ascii=False)
+
+
+class TextLines(logging.Formatter):
+    """One line, and below it the traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
 
 
 def configure_logging(level: str, form: str) -> None:
     """Send log lines to stderr; stdout belongs to what a command prints. A second call replaces what the first set."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonLines() if form == "json" else TextLines(_TEXT))
     handler.set_name("tapekeeper")
     root = logging.getLogger()
     for former in [old for old in root.handlers if old.get_name() == "tapekeeper"]:

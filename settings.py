@@ -1,140 +1,39 @@
 """Every environment variable in one table: name, type, default, secret or not, help. Parsed once, then frozen.
 
-Only `wsgi.py` and `commands/` read this module, and only this module reads `os.environ`. A wrong value raises
-`SettingsError`: one line that names the variable, what was read (secrets masked) and what to write.
+Only `wsgi.py` and `commands/` read this module, and only this module reads `os.environ` and `.env`. How text becomes a
+value is in `settings_parsers.py`. A wrong value raises `SettingsError`: one line that names the variable, what was read
+(secrets masked) and what to write.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+
+import settings_parsers as parse
+from recordings.masking import MASK, masked
 
 VERSION = "0.1.0"
-ROOT = Path(__file__).resolve().parent
+ROOT = parse.ROOT
 FLOWS = ("voicemail", "call", "split", "conversation", "moderated")
 FORWARDING_FLOWS = ("call", "split")
 
 
 class SettingsError(Exception):
-    """A variable that is wrong or missing; the message is the one line to show, `fault` and `mend` its halves."""
+    """A variable that is wrong or missing; the message is the one line to show, `fault` and `mend` its halves.
+
+    Whatever looks like a secret is masked in both halves, also in a variable that should hold none.
+    """
 
     def __init__(self, name: str, value: str | None, mend: str) -> None:
         self.name = name
-        self.fault = f"{name} is not set" if value is None else f"{name} is {value!r}"
-        self.mend = mend
-        super().__init__(f"{self.fault}: {mend}")
-
-
-# --- Parsers: text in, value out; ValueError says what to write ------------------------------------------------------
-
-
-def _text(value: str) -> str:
-    return value.strip()
-
-
-def _words(value: str) -> tuple[str, ...]:
-    return tuple(value.replace(",", " ").split())
-
-
-def _tokens(value: str) -> tuple[str, ...]:
-    tokens = _words(value)
-    if not all(len(token) >= 16 and token.isascii() and token.isprintable() for token in tokens):
-        raise ValueError("write random words of 16 characters or more, such as `openssl rand -hex 32` prints")
-    return tokens
-
-
-def _switch(value: str) -> bool:
-    known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    if value.strip().lower() not in known:
-        raise ValueError("write true or false")
-    return known[value.strip().lower()]
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", value.strip()) or not least <= int(value) <= most:
-            raise ValueError(f"write a whole number from {least} to {most}")
-        return int(value)
-
-    return parse
-
-
-def _greeting(value: str) -> str:
-    """Vonage speaks 1,500 characters at most. https://developer.vonage.com/en/voice/voice-api/ncco-reference#talk"""
-    return value.strip()[:1500]
-
-
-def _choice(*words: str, fold: Callable[[str], str] = str.lower) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if fold(value.strip()) not in words:
-            raise ValueError(f"write one of {', '.join(words)}")
-        return fold(value.strip())
-
-    return parse
-
-
-def _split(value: str) -> SplitResult:
-    """The URL's parts; none where they cannot be told apart."""
-    try:
-        parts = urlsplit("" if re.search(r"\s", value.strip()) else value.strip())
-        parts.port  # noqa: B018 - reading it is what raises on a port that is no number
-    except ValueError:
-        return urlsplit("")
-    return parts
-
-
-def _base_url(value: str) -> str:
-    parts = _split(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("write the https address of this app as Vonage reaches it, such as https://calls.example.com")
-    return value.strip().rstrip("/")
-
-
-def _media_url(value: str) -> str:
-    if _split(value).scheme not in ("https", "http"):
-        raise ValueError("write the https address of an mp3 file")
-    return value.strip()
-
-
-def _number(value: str) -> str:
-    """Vonage writes E.164 numbers without the plus. https://developer.vonage.com/en/concepts/guides/glossary#e-164-format"""
-    digits = re.sub(r"[\s().+-]", "", value)
-    if not re.fullmatch(r"[0-9]{3,15}", digits):
-        raise ValueError("write a phone number with its country code, such as 447700900000")
-    return digits
-
-
-def _numbers(value: str) -> tuple[str, ...]:
-    return tuple(_number(word) for word in re.split(r"[,;]|\s+(?=\+)|(?<=\d)\s+(?=\d{7,})", value) if word.strip())
-
-
-def _database_url(value: str) -> str:
-    """Heroku writes `postgres://`, which SQLAlchemy does not know; both Postgres forms get our driver's name."""
-    value = value.strip()
-    if re.match(r"postgres(ql)?(\+psycopg)?://.", value):
-        return "postgresql+psycopg://" + value.split("://", 1)[1]
-    if re.fullmatch(r"sqlite:///.+", value) and ":memory:" not in value:
-        return f"sqlite:///{ROOT / value.removeprefix('sqlite:///')}"
-    raise ValueError("write sqlite:///path/to/file.db or postgres://user:password@host/database")
-
-
-def _storage_urls(value: str) -> tuple[str, ...]:
-    urls = tuple(url.rstrip("/") if url.count("/") > 3 else url for url in value.split())
-    if not urls or not all(re.match(r"[a-z][a-z0-9+.-]*://", url) for url in urls):
-        raise ValueError("write file:///dir, gs://bucket/prefix or az://container/prefix; several with spaces between")
-    if len(set(urls)) != len(urls):
-        raise ValueError("write each storage once")
-    return urls
-
-
-def _folder(value: str) -> Path:
-    return ROOT / value.strip()
+        self.fault = f"{name} is not set" if value is None else f"{name} is {masked(value)!r}"
+        self.mend = masked(mend)
+        super().__init__(f"{self.fault}: {self.mend}")
 
 
 # --- The table -------------------------------------------------------------------------------------------------------
@@ -148,72 +47,87 @@ def _setting(parse: Callable[[str], Any], default: Any, about: str, *, secret: b
 class Settings:
     """Each field is the variable of the same name in capitals."""
 
-    vonage_application_id: str = _setting(_text, "", "the Vonage application that makes the recordings")
+    vonage_application_id: str = _setting(
+        parse.application_id, "", "the id (a UUID) of the Vonage application that makes the recordings"
+    )
     vonage_private_key: str = _setting(
-        _text, "", "its RSA key: PEM, PEM with literal \\n, base64 of PEM, or a file's path", secret=True
+        parse.text, "", "its RSA key: PEM, PEM with literal \\n, base64 of PEM, or a file's path", secret=True
     )
     vonage_signature_secret: tuple[str, ...] = _setting(
-        _words, (), "the account's signature secret; old and new during a rotation, space or comma between", secret=True
+        parse.secrets,
+        (),
+        "the account's signature secret; old and new during a rotation",
+        secret=True,
     )
-    allow_unsigned_webhooks: bool = _setting(_switch, False, "accept webhooks that carry no signature")
-    signature_max_age_seconds: int = _setting(_whole(30, 86400), 900, "how old a webhook's signature may be")
-    public_url: str = _setting(_base_url, "", "https base of this app as Vonage sees it; eventUrls are built on it")
+    allow_unsigned_webhooks: bool = _setting(parse.switch, False, "accept webhooks that carry no signature")
+    signature_max_age_seconds: int = _setting(parse.whole(30, 86400), 900, "how old a webhook's signature may be")
+    public_url: str = _setting(
+        parse.base_url, "", "https base of this app as Vonage sees it, without /webhooks; eventUrls are built on it"
+    )
     recording_hosts: tuple[str, ...] = _setting(
-        _words,
+        parse.words,
         (".nexmo.com", ".vonage.com"),
         "hosts that may get the JWT; an entry with a scheme is one exact origin, for a simulator",
     )
     database_url: str = _setting(
-        _database_url,
+        parse.database_url,
         f"sqlite:///{ROOT / 'var/tapekeeper.db'}",
-        "the catalogue: sqlite:///… or postgres://…",
+        "the catalogue: sqlite:///… or postgres://…; in a password @ is written %40, / is %2F, ? is %3F",
         secret=True,
     )
-    embedded_worker: bool = _setting(_switch, True, "a web process archives too; false where `flask worker` runs")
-    worker_threads: int = _setting(_whole(1, 64), 8, "copies archived at the same time by one worker")
-    lease_seconds: int = _setting(_whole(3, 3600), 60, "how long a silent worker keeps its copy")
-    retry_first_seconds: int = _setting(_whole(1, 3600), 10, "the first wait after a transient error; doubles")
-    retry_max_seconds: int = _setting(_whole(1, 86400), 21600, "the longest wait between two attempts")
+    embedded_worker: bool = _setting(parse.switch, True, "a web process archives too; false where `flask worker` runs")
+    worker_threads: int = _setting(parse.whole(1, 64), 8, "copies archived at the same time by one worker")
+    lease_seconds: int = _setting(parse.whole(3, 3600), 60, "how long a silent worker keeps its copy")
+    retry_first_seconds: int = _setting(parse.whole(1, 3600), 10, "the first wait after a transient error; doubles")
+    retry_max_seconds: int = _setting(parse.whole(1, 86400), 21600, "the longest wait between two attempts")
     storage_url: tuple[str, ...] = _setting(
-        _storage_urls,
+        parse.storage_urls,
         (f"file://{ROOT / 'var/recordings'}",),
-        "file:///dir, gs://bucket/prefix, az://container/prefix, a plugin's scheme; several: a copy in each",
+        "file:///dir, gs://bucket/prefix, az://container/prefix, a plugin's scheme, never with a password; several: a "
+        "copy in each",
     )
     storage_key_template: str = _setting(
-        _text,
+        parse.text,
         "{start:%Y/%m/%d}/{conversation_uuid}/{recording_uuid}.{ext}",
         "the object's key; must hold {recording_uuid}",
     )
     missing_grace_seconds: int = _setting(
-        _whole(30, 86400), 600, "seconds that a recording may take after its call's end before it is listed as missing"
+        parse.whole(30, 86400),
+        600,
+        "seconds that a recording may take after its call's end before it is listed as missing",
     )
     delivery_retention_days: int = _setting(
-        _whole(1, 3650), 35, "how long raw webhook deliveries are kept; recordings and calls stay"
+        parse.whole(1, 3650), 35, "how long raw webhook deliveries are kept; recordings and calls stay"
     )
     experimental_media_api: bool = _setting(
-        _switch, False, "allow `flask recordings sweep-source`, which asks an API that nobody has proven for Voice"
+        parse.switch, False, "allow `flask recordings sweep-source`, which asks an API that nobody has proven for Voice"
     )
-    plugins_dir: Path = _setting(_folder, ROOT / "plugins/dropin", "folder of one-file plugins")
+    plugins_dir: Path = _setting(parse.folder, ROOT / "plugins/dropin", "folder of one-file plugins")
     plugins_disabled: tuple[str, ...] = _setting(
-        _words, (), "names of plugins to leave out, as `flask plugins` prints them"
+        parse.words, (), "names of plugins to leave out, as `flask plugins` prints them"
     )
-    call_flow: str = _setting(_choice(*FLOWS), "voicemail", "the flow that /webhooks/answer answers with")
-    forward_to: str = _setting(_number, "", "the number that `call` and `split` connect to")
-    vonage_number: str = _setting(_number, "", "your Vonage number, the caller id of connected calls")
-    recording_format: str = _setting(_choice("mp3", "wav", "ogg"), "mp3", "the audio format that calls are recorded in")
-    greeting: str = _setting(_greeting, "", "what the caller hears first; default: a sentence for each flow")
-    conversation_name: str = _setting(_text, "tapekeeper", "the room that callers join when the URL names none")
-    moderators: tuple[str, ...] = _setting(_numbers, (), "callers who moderate; commas between")
-    hold_music_url: str = _setting(_media_url, "", "mp3 that attendees hear until the moderator joins")
+    call_flow: str = _setting(parse.choice(*FLOWS), "voicemail", "the flow that /webhooks/answer answers with")
+    forward_to: str = _setting(parse.number, "", "the number that `call` and `split` connect to, with its country code")
+    vonage_number: str = _setting(parse.number, "", "your Vonage number, the caller id of connected calls")
+    recording_format: str = _setting(
+        parse.choice("mp3", "wav", "ogg"), "mp3", "the audio format that calls are recorded in"
+    )
+    greeting: str = _setting(parse.greeting, "", "what the caller hears first; default: a sentence for each flow")
+    conversation_name: str = _setting(parse.text, "tapekeeper", "the room that callers join when the URL names none")
+    moderators: tuple[str, ...] = _setting(parse.numbers, (), "callers who moderate")
+    hold_music_url: str = _setting(parse.media_url, "", "mp3 that attendees hear until the moderator joins")
     api_tokens: tuple[str, ...] = _setting(
-        _tokens, (), "who sends one of these as Bearer token may read /metrics; without any it is closed", secret=True
+        parse.tokens,
+        (),
+        "who sends one of these as Bearer token may read /metrics; without any it is closed",
+        secret=True,
     )
-    metrics_public: bool = _setting(_switch, False, "let everybody read /metrics")
-    allow_ephemeral_storage: bool = _setting(_switch, False, "on a dyno, allow files that its restart deletes")
-    dyno: str = _setting(_text, "", "set by Heroku: this machine's disk does not last")
-    log_format: str = _setting(_choice("text", "json"), "text", "log lines for people or for machines")
+    metrics_public: bool = _setting(parse.switch, False, "let everybody read /metrics")
+    allow_ephemeral_storage: bool = _setting(parse.switch, False, "on a dyno, allow files that its restart deletes")
+    dyno: str = _setting(parse.text, "", "set by Heroku: this machine's disk does not last")
+    log_format: str = _setting(parse.choice("text", "json"), "text", "log lines for people or for machines")
     log_level: str = _setting(
-        _choice("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper), "INFO", "the least level that is logged"
+        parse.choice("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper), "INFO", "the least level that is logged"
     )
     backend_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -240,6 +154,31 @@ def variables() -> list[tuple[str, Any, bool, str]]:
     return ours + [(name, "", secret, about) for name, secret, about in BACKEND_SETTINGS]
 
 
+def read_env_file(folder: Path = ROOT) -> None:
+    """Put what `.env` holds into the environment, where it is not set there already.
+
+    The `flask` command does the same by itself, and can be kept from it, as this can, by FLASK_SKIP_DOTENV=1.
+    https://flask.palletsprojects.com/en/stable/cli/#environment-variables-from-dotenv
+    """
+    if (
+        os.environ.get("FLASK_SKIP_DOTENV", "0").lower() not in ("0", "false", "no", "")
+        or not (folder / ".env").exists()
+    ):
+        return
+    from dotenv import dotenv_values  # needed only where there is a file
+
+    try:
+        written = dotenv_values(folder / ".env", encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise SettingsError(
+            f"The file {folder / '.env'}", reason, "make it a text file that this user may read"
+        ) from None
+    for name, value in written.items():
+        if value is not None:
+            os.environ.setdefault(name, value)
+
+
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Parse the environment. Raises `SettingsError` at the first wrong value; an empty one counts as not set."""
     settings, problems = survey(environ)
@@ -254,17 +193,24 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Set
     values: dict[str, Any] = {}
     problems: list[SettingsError] = []
     for item in fields(Settings):
-        text = env.get(item.name.upper(), "")
-        if item.metadata and text.strip():
+        text = parse.clean(env.get(item.name.upper(), ""))
+        if item.metadata and text:
             try:
-                values[item.name] = _parsed(item.name.upper(), text, item.metadata)
+                value = _parsed(item.name.upper(), text, item.metadata)
             except SettingsError as problem:
                 problems.append(problem)
+            else:
+                values |= {} if value == () else {item.name: value}  # commas alone are an empty list: not set
+    settings = Settings(**values, backend_env=_for_backends(env))
+    return settings, problems + list(_inconsistencies(settings))
+
+
+def _for_backends(env: Mapping[str, str]) -> dict[str, str]:
+    """What backends are given: everything but our own secrets. The variables of the built-in ones are cleaned too."""
     hidden = {item.name.upper() for item in fields(Settings) if item.name.startswith("vonage_")}
     hidden |= {"DATABASE_URL", "API_TOKENS"}
-    values["backend_env"] = {name: text for name, text in env.items() if name not in hidden}
-    settings = Settings(**values)
-    return settings, problems + list(_inconsistencies(settings))
+    theirs = {name for name, *_ in BACKEND_SETTINGS}
+    return {name: parse.clean(text) if name in theirs else text for name, text in env.items() if name not in hidden}
 
 
 def misspelt(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -278,7 +224,7 @@ def _parsed(name: str, text: str, metadata: Mapping[str, Any]) -> Any:
     try:
         return metadata["parse"](text)
     except ValueError as error:
-        raise SettingsError(name, "***" if metadata["secret"] else text, str(error)) from None
+        raise SettingsError(name, MASK if metadata["secret"] else text, str(error)) from None
 
 
 def _inconsistencies(settings: Settings) -> Iterator[SettingsError]:

@@ -61,6 +61,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """
     context = click.get_current_context(silent=True)
     serving = context is None or context.info_name == "run"
+    if environ is None:
+        environment.read_env_file()
     chosen, problems = environment.survey(environ)
     if problems and serving:
         raise problems[0]

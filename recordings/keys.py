@@ -212,8 +212,8 @@ def _word(value: object, room: int) -> str:
 
 
 def _id(value: str, room: int, *, exact: bool = False) -> str:
-    kept = (UUID if exact else PLAIN).fullmatch(value) and not value.endswith(SIDECAR)
-    if kept and len(value) <= room:
+    plain = (UUID if exact else PLAIN).fullmatch(value) and not value.endswith(SIDECAR)
+    if plain and len(value) <= room:
         return value
     # `=` cannot occur in an id that was kept as it came, so a made-up id cannot imitate this form.
     digest = "=" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]

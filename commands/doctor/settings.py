@@ -6,7 +6,6 @@ Nothing here opens a database, a store or a connection: `parts` does.
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +20,7 @@ import settings as environment
 from recordings.archive.credentials import load_private_key
 from recordings.archive.hosts import HostRule
 from recordings.keys import KeyTemplate
+from recordings.masking import masked
 from recordings.model import Recording, State
 
 from .findings import DoctorFinding, error, ok, sentence, settings_error, warning
@@ -33,7 +33,6 @@ _PACKAGES = (
     *("flask", "gunicorn", "requests", "urllib3", "sqlalchemy", "psycopg", "pyjwt", "cryptography"),
     *("pluggy", "google-cloud-storage", "azure-storage-blob"),
 )
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LEAST_KEY_BITS = 2048
 _INSTALL = "pip install --require-hashes -r requirements.txt"
 
@@ -115,7 +114,7 @@ def _shown(name: str, value: Any, secret: bool) -> str:
     if secret:
         secrets = value if isinstance(value, tuple) else (value,)
         return " ".join(f"*** ({len(text)} characters)" for text in secrets)
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return masked(" ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def without_password(url: str) -> str:
@@ -141,12 +140,6 @@ def key(parts: Parts) -> Iterator[DoctorFinding]:
     yield ok("key", f"RSA, {bits} bits; it signs a token of {lifetime} s for {claims['application_id'] or 'nobody'}.")
     if bits < _LEAST_KEY_BITS:
         yield warning("key", f"{bits} bits are too few.", "Make a new key pair on the application's page.")
-    if settings.vonage_application_id and not _UUID.fullmatch(settings.vonage_application_id):
-        yield warning(
-            "key",
-            f"VONAGE_APPLICATION_ID {settings.vonage_application_id!r} is no UUID.",
-            "Copy the application's id, not the API key, from its page in the Vonage dashboard.",
-        )
 
 
 def hosts(parts: Parts) -> Iterator[DoctorFinding]:

@@ -6,6 +6,7 @@ The private key leaves this module in no form but a signature.
 from __future__ import annotations
 
 import base64
+import codecs
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -79,7 +80,7 @@ def load_private_key(text: str) -> RSAPrivateKey:
 
 
 def _pem(text: str) -> str:
-    text = text.strip().strip("\"'").replace("\\n", "\n").strip()
+    text = text.strip().strip("\"'").replace("\\r", "").replace("\\n", "\n").strip()
     if text.startswith("-----BEGIN"):
         return _unfolded(text)
     decoded = _from_base64(text)
@@ -98,13 +99,27 @@ def _unfolded(text: str) -> str:
 
 def _from_base64(text: str) -> str:
     try:
-        return base64.b64decode("".join(text.split()), validate=True).decode("ascii").strip()
+        return _decoded(base64.b64decode("".join(text.split()), validate=True))
     except ValueError:  # not base64, or base64 of bytes that are no text
         return ""
 
 
 def _from_file(text: str) -> str:
     try:
-        return Path(text).expanduser().read_text("ascii")
+        return _decoded(Path(text).expanduser().read_bytes())
+    except PermissionError:
+        raise ValueError(
+            f"the file cannot be read, permission denied: let the user that this app runs as read it, or {_ACCEPTED}"
+        ) from None
+    except IsADirectoryError:
+        raise ValueError(f"it is a folder: {_ACCEPTED}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the file is not a whole PEM private key: {_ACCEPTED}") from None
     except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home directory
         raise ValueError(f"there is no such file, and it is no key either: {_ACCEPTED}") from None
+
+
+def _decoded(content: bytes) -> str:
+    """The text of a key file. Editors and shells of Windows put a byte-order mark first, or write UTF-16."""
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf16 else "utf-8-sig").strip()

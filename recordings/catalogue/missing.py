@@ -1,7 +1,7 @@
-"""Calls that were told to record and brought no recording: Vonage offers no way to ask for one, so somebody must know.
+"""Calls that were told to record and brought no recording: Vonage offers no way to ask for one, so a person must know.
 
-A call is judged once, some time after its end; one that is missing is told of once, whoever sweeps. What brought a
-recording late is met after all. Nothing here fetches or asks Vonage anything.
+A call is judged once, some time after its end. A call whose recording is missing is told of once, by one worker of all
+hosts; when its recording comes late, the call counts as met after all. Nothing here fetches, or asks Vonage anything.
 https://github.com/Vonage/vonage-dotnet-sdk/issues/628
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from recordings.clock import utc_now
+from recordings.clock import iso_utc, utc_now
 from recordings.model import Call
 
 from .database import Database
@@ -53,8 +53,8 @@ _ITS_EVENTS = or_(
 
 
 def _first(kind: str) -> ScalarSelect[Any]:
-    told = select(func.min(call_events.c.received_at)).where(_ITS_EVENTS, call_events.c.kind == kind)
-    return told.correlate(calls).scalar_subquery()
+    query = select(func.min(call_events.c.received_at)).where(_ITS_EVENTS, call_events.c.kind == kind)
+    return query.correlate(calls).scalar_subquery()
 
 
 _PICKED_UP, _ENDED = _first("answered"), _first("completed")
@@ -79,7 +79,7 @@ def _missing(since: datetime | None) -> ColumnElement[bool]:
 class MissingCalls:
     """The calls of one database that lack their recording; `grace` is in seconds after the `completed` event.
 
-    `tell` is called once for each that turns out to be missing, by whichever worker found it. Raises
+    `tell` is called once for each call whose recording turns out to be missing, in the process that found it. Raises
     `CatalogueUnavailable` as the database does.
     """
 
@@ -97,14 +97,14 @@ class MissingCalls:
         self._tell = tell
 
     def settle(self) -> list[Call]:
-        """Judge the calls whose time has come, 500 at most. Returns those that are missing from now on."""
+        """Judge the calls whose time has come, 500 at most. Returns those whose recording is missing from now on."""
         overdue = self._overdue()
         with self.database.read() as connection:
             if connection.execute(overdue.limit(1)).first() is None:
                 return []
         with self.database.write() as connection:
-            found = self._judge(connection, connection.execute(overdue.limit(_PAGE)).all())
-        for call in found:
+            lost_calls = self._judge(connection, connection.execute(overdue.limit(_PAGE)).all())
+        for call in lost_calls:
             log.warning(
                 "The call %s (%s) was told to record, and no recording was announced within %.0f s of its end. "
                 "See: flask recordings missing",
@@ -113,7 +113,7 @@ class MissingCalls:
                 self._grace.total_seconds(),
             )
             self._tell(call)
-        return found
+        return lost_calls
 
     def listing(self, *, since: datetime | None = None) -> Iterator[Call]:
         """Every call that lacks its recording now, oldest first, in pages; with `since`, those found missing since."""
@@ -128,7 +128,7 @@ class MissingCalls:
             last = rows[-1].id
 
     def count(self, *, since: datetime | None = None) -> int:
-        """How many calls lack their recording now: for a monitor, which may ask for those that can still be helped."""
+        """How many calls lack their recording now. With `since`: only of those that can still be helped."""
         with self.database.read() as connection:
             return connection.execute(select(func.count()).select_from(calls).where(_missing(since))).scalar_one()
 
@@ -150,8 +150,8 @@ class MissingCalls:
         _settle(connection, [row.id for row in rows if row.arrived], ("expected", "missing"), expectation="met")
         _settle(connection, none, ("expected",), expectation="none")
         mine = _settle(connection, lost, ("expected",), expectation="missing", missing_at=self._clock())
-        told = connection.execute(_CALLS.where(calls.c.id.in_(mine)).order_by(calls.c.id)) if mine else ()
-        return [_call(row) for row in told]
+        missing = connection.execute(_CALLS.where(calls.c.id.in_(mine)).order_by(calls.c.id)) if mine else ()
+        return [_call(row) for row in missing]
 
 
 _CALLS: Select[Any] = select(
@@ -163,7 +163,7 @@ _CALLS: Select[Any] = select(
 
 
 def _settle(connection: Connection, ids: list[int], before: tuple[str, ...], **verdict: Any) -> set[int]:
-    """Write the verdict where no other worker was quicker. Returns those that were ours."""
+    """Write the verdict where no other worker was quicker. Returns the ids of the rows that it was written to."""
     if not ids:
         return set()
     open_still = and_(calls.c.id.in_(ids), calls.c.expectation.in_(before))
@@ -171,9 +171,9 @@ def _settle(connection: Connection, ids: list[int], before: tuple[str, ...], **v
 
 
 def _call(row: Row[Any]) -> Call:
-    """The call in the answer webhook's words; all that is known of it, times as ISO 8601 in UTC, in `params`."""
+    """The call in the answer webhook's fields; `params` holds all that is known of it, times as ISO 8601 in UTC."""
     seconds = (row.ended_at - row.picked_up_at).total_seconds() if row.ended_at and row.picked_up_at else None
-    told = {
+    params = {
         "conversation_uuid": row.conversation_uuid,
         "uuid": row.leg_uuid,
         "from": row.from_number,
@@ -197,9 +197,9 @@ def _call(row: Row[Any]) -> Call:
         format=row.format,
         channels=row.channels,
         records=True,
-        params=MappingProxyType(told),
+        params=MappingProxyType(params),
     )
 
 
 def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if moment is None else iso_utc(moment)

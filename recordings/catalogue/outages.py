@@ -32,7 +32,9 @@ _CONNECTING = (
     ("remaining connection slots", "the server has no connection left"),
     ("starting up", "the server is starting"),
     ("shutting down", "the server is shutting down"),
+    ("terminating connection", "the server closed the connection"),
     ("closed the connection", "the server closed the connection"),
+    ("closed unexpectedly", "the server closed the connection"),
     ("certificate", "its certificate is not accepted"),
     ("SSL", "no encrypted connection came about"),
 )
@@ -64,9 +66,9 @@ def explained(error: BaseException) -> str:
     state = getattr(error, "sqlstate", None)
     if state:
         return f"{type(error).__name__} (SQLSTATE {state})"
-    words = str(error)
-    known = (meaning for part, meaning in _CONNECTING if part in words)
-    return next(known, f"the connection failed ({type(error).__name__})")
+    message = str(error)
+    meanings = (meaning for part, meaning in _CONNECTING if part in message)
+    return next(meanings, f"the connection failed ({type(error).__name__})")
 
 
 def _passing(error: BaseException) -> bool:

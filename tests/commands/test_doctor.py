@@ -220,13 +220,22 @@ def test_flows_that_cannot_work_well_are_pointed_out(examine):
     assert "MODERATORS is empty" in told
 
 
-def test_a_short_key_and_a_strange_application_id_are_pointed_out(broken):
+def test_a_short_key_is_pointed_out_and_an_application_id_that_is_none_is_an_error(broken):
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     pem = short.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     done = broken(VONAGE_PRIVATE_KEY=pem, VONAGE_APPLICATION_ID="a1b2c3d4")
-    assert "RSA, 1024 bits; it signs a token of 600 s for a1b2c3d4." in done.stdout
+    assert "RSA, 1024 bits; it signs a token of 600 s for nobody." in done.stdout
     assert "1024 bits are too few." in done.stdout
-    assert "VONAGE_APPLICATION_ID 'a1b2c3d4' is no UUID." in done.stdout
+    assert "VONAGE_APPLICATION_ID is 'a1b2c3d4'." in done.stdout
+    assert "Write the application's id" in done.stdout
+
+
+def test_a_key_that_was_pasted_into_the_wrong_variable_is_not_printed(broken):
+    pasted = '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\nhunter2\\n-----END"}'
+    connection = "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=hunter2==;EndpointSuffix=core.windows.net"
+    done = broken(GOOGLE_APPLICATION_CREDENTIALS=pasted, AZURE_STORAGE_ACCOUNT=connection)
+    assert "AZURE_STORAGE_ACCOUNT = DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=***;" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_a_database_that_is_away_is_an_error_without_its_password(broken):

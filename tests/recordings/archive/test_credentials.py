@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 
 import jwt
 import pytest
@@ -41,6 +42,8 @@ FORMS = {
     "all on one line": lambda text: text.replace("KEY-----\n", "KEY-----").replace("\n-----END", "-----END").strip(),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode(),
+    "literal windows line ends": lambda text: text.replace("\n", "\\r\\n"),
+    "base64 of a byte-order mark and it": lambda text: base64.b64encode(text.encode("utf-8-sig")).decode(),
     "base64 in quotes": lambda text: f'"{base64.b64encode(text.encode()).decode()}"',
 }
 
@@ -55,6 +58,36 @@ def test_a_path_is_taken(text, rsa_key, tmp_path, write):
     path = tmp_path / "private.key"
     path.write_text(text)
     assert load_private_key(write(path)).private_numbers() == rsa_key.private_numbers()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_key_file_may_begin_with_a_byte_order_mark(text, rsa_key, tmp_path, encoding):
+    path = tmp_path / "private.key"
+    path.write_text(text, encoding)
+    assert load_private_key(str(path)).private_numbers() == rsa_key.private_numbers()
+
+
+@pytest.fixture
+def as_nobody():
+    """A user who may read no file of ours: a file of root's for user nobody, or our own without the right to read."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    yield
+    if is_root:
+        os.seteuid(0)
+
+
+def test_a_key_file_of_another_user_is_told_from_one_that_is_not_there(text, tmp_path, request):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        if folder.stat().st_uid == os.geteuid():
+            folder.chmod(0o755)
+    path = tmp_path / "private.key"
+    path.write_text(text)
+    path.chmod(0o600 if os.geteuid() == 0 else 0)
+    request.getfixturevalue("as_nobody")
+    with pytest.raises(ValueError, match="permission denied: let the user that this app runs as read it"):
+        load_private_key(str(path))
 
 
 def test_a_path_below_home_is_taken(text, tmp_path, monkeypatch):
@@ -87,7 +120,7 @@ WRONG = {
     "garbage": (lambda key: "correct horse battery staple", "no such file"),
     "no file": (lambda key: "/nowhere/private.key", "no such file"),
     "no home": (lambda key: "~nobody-of-this-name/private.key", "no such file"),
-    "a folder": (lambda key: "/", "no such file"),
+    "a folder": (lambda key: "/", "it is a folder"),
     "a zero": (lambda key: "private\0key", "no such file"),
     "umlauts": (lambda key: pem(key).replace("A", "Ä"), "not a whole PEM private key"),
 }

@@ -1,0 +1,122 @@
+"""What is Postgres' own: workers that pass each other by, news from other processes, and an end to every wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from recordings.catalogue.changes import Changes
+from recordings.catalogue.engines import POSTGRES_CONNECTIONS
+from recordings.catalogue.intake import Intake
+from recordings.catalogue.leases import Leases
+from recordings.errors import CatalogueUnavailable
+from recordings.timeouts import Deadline
+from tests.services.servers import postgres_server_url, postgres_url, private_postgres  # noqa: F401 - fixtures
+
+
+@pytest.fixture
+def database_url(postgres_url):  # noqa: F811 - the fixture
+    return postgres_url.replace("postgres://", "postgresql+psycopg://", 1)
+
+
+@pytest.fixture
+def database(make_database):
+    made = make_database()
+    made.migrate()
+    return made
+
+
+def test_workers_of_several_processes_share_the_copies_out(make_database, new_copy, clock):
+    ids = [new_copy() for _ in range(60)]
+    barrier = threading.Barrier(8)
+    processes = [Leases(make_database(), clock=clock) for _ in range(4)]
+
+    def claim_all(n):
+        barrier.wait(10)
+        return [claim.copy_id for claim in iter(processes[n % 4].claim_next, None)]
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = list(pool.map(claim_all, range(8)))
+    assert sorted(copy_id for part in claimed for copy_id in part) == ids
+
+
+def test_a_row_that_another_worker_is_just_taking_is_passed_over(make_database, database, new_copy, clock):
+    first, second = new_copy(), new_copy()
+    with database.write() as connection:
+        connection.execute(text("SELECT id FROM copies WHERE id = :id FOR UPDATE"), {"id": first})
+        assert Leases(make_database(), clock=clock).claim_next().copy_id == second
+
+
+@pytest.mark.parametrize("makes_due", ["a new recording", "a retry"])
+def test_a_commit_of_another_process_is_heard_at_once(
+    make_database, database, delivery, announcement, clock, schedule, makes_due
+):
+    intake = Intake(make_database(), ["file:///tapes"], clock=clock)
+    intake.accept(delivery(), [announcement(recording_uuid="r")])
+    changes, stopping, heard = Changes(database), threading.Event(), threading.Event()
+    changes.wait(0, stopping)  # it listens from now on
+
+    def listen():
+        changes.wait(60, stopping)
+        heard.set()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    if makes_due == "a retry":
+        schedule.retry("r")
+    else:
+        intake.accept(delivery(), [announcement()])
+    assert heard.wait(10)
+    thread.join()
+    changes.close()
+
+
+def test_a_pooled_connection_that_the_server_has_ended_is_replaced(database):
+    with database.write() as connection:
+        backend = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with psycopg.connect(database.url.set(drivername="postgresql").render_as_string(hide_password=False)) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [backend])
+    with database.write() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != backend
+
+
+def test_a_locked_table_is_waited_for_until_the_deadline(make_database, database):
+    with database.write() as holder:
+        holder.execute(text("LOCK TABLE recordings"))
+        began = time.monotonic()
+        with pytest.raises(CatalogueUnavailable, match=r"55P03|57014"), make_database().write(Deadline(0.5)) as waiting:
+            waiting.execute(text("SELECT count(*) FROM recordings"))
+        assert time.monotonic() - began < 5
+
+
+def test_a_place_in_the_pool_is_waited_for_until_the_deadline(database):
+    with ExitStack() as transactions:
+        for _ in range(POSTGRES_CONNECTIONS):
+            transactions.enter_context(database.write())
+        with pytest.raises(CatalogueUnavailable, match="busy"):
+            transactions.enter_context(database.write(Deadline(0.2)))
+
+
+def test_statements_are_not_prepared_because_a_pooler_gives_each_transaction_another_server(database):
+    for _ in range(10):
+        with database.write() as connection:
+            connection.execute(text("SELECT :one"), {"one": 1})
+    with database.write() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
+
+
+def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, private_postgres):  # noqa: F811
+    database = make_database("postgresql+psycopg://" + private_postgres.url.split("://", 1)[1])
+    database.migrate()
+    began = time.monotonic()
+    with private_postgres.frozen(), pytest.raises(CatalogueUnavailable), database.write(Deadline(0.5)) as connection:
+        connection.execute(text("SELECT 1"))
+    assert time.monotonic() - began < 5
+    with database.write() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
