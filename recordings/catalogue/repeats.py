@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from recordings.model import Delivery, Event
 
 _HANDFUL = 3  # rows of one delivery, in each process: enough to see that it came again
-_REMEMBERED = 20_000  # deliveries
+_REMEMBERED = 5_000  # deliveries
 
 
 class Repeats:

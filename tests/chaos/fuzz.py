@@ -68,7 +68,8 @@ class Account:
     def add(self, request: bytes, status: int, location: str, seconds: float) -> None:
         self.statuses[status] += 1
         self.slowest = max(self.slowest, seconds)
-        if status >= 500 and status != 503:
+        unknown_coding = status == 501 and b"transfer-encoding" in request.lower()  # as RFC 9112, section 6.1, asks
+        if status >= 500 and status != 503 and not unknown_coding:
             self.faults.append(f"{status}: {request[:300]!r}")
         if 300 <= status < 400 and _below_webhooks(request):
             self.faults.append(f"{status} to {location}: {request[:300]!r}")
