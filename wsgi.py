@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     from recordings.catalogue.leases import Leases
     from recordings.catalogue.missing import MissingCalls
     from recordings.catalogue.schedule import Schedule
+    from recordings.catalogue.workers import Workers
     from recordings.engine.engine import Engine
     from recordings.engine.periodic import PeriodicTasks
     from recordings.engine.supervisor import Supervisor
     from recordings.engine.wake import Bell
     from recordings.keys import KeyTemplate
     from recordings.storage import StorageBackend
+    from serving import Serving
     from webhooks.context import WebhookContext
     from webhooks.flows import FlowSettings
     from webhooks.signature import Verifier
@@ -63,6 +65,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     serving = context is None or context.info_name == "run"
     if environ is None:
         environment.read_env_file()
+    if context is not None:
+        commands.escape_what_cannot_be_shown()
     chosen, problems = environment.survey(environ)
     if problems and serving:
         raise problems[0]
@@ -72,12 +76,14 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli = commands.cli
     app.extensions["tapekeeper"] = wiring
     if context is None or context.parent is not None:  # `flask run`, `flask routes`; for our commands it is the root
-        wiring.register_console(app)
+        wiring.serving.register_console(app)
     if serving:
         environment.require_serving(chosen)
-        wiring.register_webhooks(app)
+        wiring.serving.register_webhooks(app)
     if serving and context is not None:
         context.call_on_close(wiring.close)
+    if serving and environ is None:  # with settings of its own choice, a test or a program starts what it wants
+        wiring.serving.begin_with(app, context)
     return app
 
 
@@ -237,6 +243,22 @@ class Wiring:
         )
 
     @cached_property
+    def workers(self) -> Workers:
+        from recordings.catalogue.workers import Workers
+
+        return Workers(self.database)
+
+    @cached_property
+    def serving(self) -> Serving:
+        from serving import Serving
+
+        return Serving(self)
+
+    def start_embedded_worker(self) -> None:
+        """This process serves: gunicorn's `post_worker_init` says so, and `Serving` where another server runs."""
+        self.serving.begin()
+
+    @cached_property
     def missing(self) -> MissingCalls:
         from recordings.catalogue.missing import MissingCalls
 
@@ -265,10 +287,12 @@ class Wiring:
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
+        from recordings.catalogue.workers import SIGN_SECONDS
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
         return PeriodicTasks(
             [
+                PeriodicTask("The sign of life", SIGN_SECONDS, self.workers.sign),
                 PeriodicTask(
                     "The back-off of copies that kill their worker",
                     5,
@@ -332,33 +356,6 @@ class Wiring:
             hold_music_url=self.settings.hold_music_url,
         )
 
-    # --- The doors that serve -----------------------------------------------------------------------------------------
-
-    def register_console(self, app: Flask) -> None:
-        """Add the routes for browsers, programs and monitors."""
-        import console
-
-        chosen = self.settings
-        console.register(
-            app,
-            self,
-            version=environment.VERSION,
-            api_tokens=chosen.api_tokens,
-            metrics_public=chosen.metrics_public,
-        )
-
-    def register_webhooks(self, app: Flask) -> None:
-        """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
-        import webhooks
-
-        app.register_blueprint(webhooks.create_blueprint(self.webhook_context))
-        self.engine  # noqa: B018 - not the door's, but an embedded worker's
-
-    def start_embedded_worker(self) -> None:
-        """Archive in this process too, if no other web process of this machine does."""
-        if self.settings.embedded_worker:
-            self.engine.start_embedded(self.database.worker_lock)
-
     # --- The end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -378,8 +375,12 @@ class Wiring:
     def _closings(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """What is open, in the order in which it can be closed: workers first, the database last."""
         made = self.__dict__
+        if "serving" in made:
+            yield "The checks of /readyz", self.serving.close
         if "engine" in made:
             yield "The engine", self.engine.stop
+        if "workers" in made:
+            yield "The sign of life", self.workers.leave
         if "heartbeat" in made:
             yield "The heartbeat", self.heartbeat.release_all
         if "webhook_context" in made:

@@ -189,9 +189,9 @@ def test_flask_run_closes_everything(stopped, watched, closed, database_is_close
     assert database_is_closed()
 
 
-def test_gunicorn_closes_everything(make_gunicorn, watched, closed, database_is_closed, tmp_path):
+def test_gunicorn_closes_everything(make_gunicorn, watched, closed, database_is_closed, until, tmp_path):
     gunicorn = make_gunicorn(tmp_path, EMBEDDED_WORKER="false", **watched).start("-w", "1")
-    assert requests.get(f"{gunicorn.url}/readyz", timeout=5).status_code == 200
+    until(lambda: requests.get(f"{gunicorn.url}/readyz", timeout=5).status_code == 200, "all is well")
     gunicorn.terminate()
     assert gunicorn.wait() == 0
     assert closed() == [watched["STORAGE_URL"]]

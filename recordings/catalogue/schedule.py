@@ -12,6 +12,7 @@ from sqlalchemy import and_, func, select, update
 
 from recordings.clock import utc_now
 from recordings.model import State
+from recordings.timeouts import Deadline
 
 from .database import Database
 from .leases import DEATHS_TOLERATED, claimable, reopening
@@ -40,13 +41,13 @@ class Schedule:
         later = [(time - now).total_seconds() for time in times if time > now]
         return len(times) - len(later), later[0] if later else None
 
-    def overdue(self) -> tuple[int, float]:
+    def overdue(self, deadline: Deadline | None = None) -> tuple[int, float]:
         """How many copies a worker could claim now, and for how many seconds the oldest of them has been waiting."""
         now = self._clock()
         # The oldest by a row, not by min(): that would come back without the column's type, as text from SQLite.
         oldest = select(copies.c.due_at).where(claimable()).order_by(copies.c.due_at).limit(1)
         count = select(func.count()).select_from(copies).where(claimable())
-        with self.database.read() as connection:
+        with self.database.read(deadline) as connection:
             number = connection.execute(count, {"now": now}).scalar_one()
             since = connection.execute(oldest, {"now": now}).scalar()
         return number, (now - since).total_seconds() if since else 0.0
