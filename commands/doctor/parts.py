@@ -21,7 +21,7 @@ from sqlalchemy import Connection, func, select, text
 
 from recordings.archive import integrity
 from recordings.archive.sources import BytesSource
-from recordings.care.checks import folder_of, room_left, written
+from recordings.care.checks import folder_of, room_left
 from recordings.catalogue.tables import HEAD
 from recordings.clock import utc_now
 
@@ -60,7 +60,7 @@ def database(parts: Parts) -> Iterator[DoctorFinding]:
     where = without_password(parts.settings.database_url)
     before, after = parts.database.migrate()
     migrated = "" if before == after else f", brought there from {before or 'nothing'} just now"
-    written(parts.database)
+    parts.database.try_write()
     yield ok("database", f"{where} can be written; its schema is at revision {after}{migrated}.")
     if after > HEAD:
         yield warning(

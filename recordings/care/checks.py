@@ -11,11 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from sqlalchemy import false, update
-
 from recordings.catalogue.database import Database
 from recordings.catalogue.schedule import Schedule
-from recordings.catalogue.tables import copies
 from recordings.catalogue.workers import LIVE_SECONDS, Workers
 from recordings.errors import CatalogueUnavailable, StorageUnavailable
 from recordings.storage import StorageBackend
@@ -33,18 +30,9 @@ class Unusable(Exception):
     """What a check found to be wrong; the message says what to do."""
 
 
-def written(database: Database) -> None:
-    """Raise `CatalogueUnavailable` unless the database takes writes.
-
-    The writing transaction holds an UPDATE that touches no row: enough for a read-only file or a standby to refuse.
-    """
-    with database.write(Deadline(_DATABASE_SECONDS)) as connection:
-        connection.execute(update(copies).where(false()).values(attempts=0))
-
-
 def database_works(database: Database) -> str | None:
     """The database can be written, and the disk of a SQLite file has room."""
-    written(database)
+    database.try_write(Deadline(_DATABASE_SECONDS))
     return room_left(Path(database.url.database or "")) if database.sqlite else None
 
 
