@@ -146,6 +146,7 @@ class Serving:
         """The checks behind `/readyz`, not started."""
         from recordings.care.checks import Archiving, database_works, storage_works, threads_run
         from recordings.care.readiness import PartCheck, Readiness
+        from recordings.disk import reserve_of
 
         parts = self._parts
         archiving = Archiving(parts.workers, parts.schedule, lambda: self.embedded.problem)
@@ -154,9 +155,10 @@ class Serving:
             PartCheck("worker", archiving),
             PartCheck("threads", lambda: threads_run(parts.supervisor.problems())),
         ]
+        reserve = reserve_of(parts.settings.backend_env.get("STORAGE_RESERVE_MB", ""))
         for number, (url, backend) in enumerate(parts.storages.items(), 1):
-            check = PartCheck(f"storage {number}", partial(storage_works, url, backend), every=_STORAGE_SECONDS)
-            checks.append(check)
+            run = partial(storage_works, url, backend, reserve)
+            checks.append(PartCheck(f"storage {number}", run, every=_STORAGE_SECONDS))
         return Readiness(checks, parts.supervisor.start)
 
     def close(self) -> None:

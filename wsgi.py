@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from recordings.archive.failures import RetryPolicy
     from recordings.archive.fetch import Fetcher
     from recordings.archive.heartbeat import Heartbeat
+    from recordings.archive.hooks import LimitedHooks
     from recordings.archive.limits import StorageLimits
     from recordings.archive.replicate import Replicator
     from recordings.archive.retrieval import Retrieval
     from recordings.archive.sidecar import SidecarWriter
     from recordings.care.repair import Repair
     from recordings.catalogue.database import Database
-    from recordings.catalogue.inbox import Inbox, Replayed
+    from recordings.catalogue.inbox import Inbox
     from recordings.catalogue.intake import Intake
     from recordings.catalogue.leases import Leases
     from recordings.catalogue.missing import MissingCalls
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from serving import Serving
     from webhooks.context import WebhookContext
     from webhooks.flows import FlowSettings
+    from webhooks.replay import Interpreter
     from webhooks.signature import Verifier
 
 _THREADS_SECONDS = 2.0  # for threads that were told to stop, to leave the database alone before it is closed
@@ -134,7 +136,7 @@ class Wiring:
     def heartbeat(self) -> Heartbeat:
         from recordings.archive.heartbeat import Heartbeat
 
-        return Heartbeat(self.leases, self.supervisor.start)
+        return Heartbeat(self.leases, self.supervisor.start, backoff=self.policy.backoff)
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -201,7 +203,7 @@ class Wiring:
             fetcher=self.fetcher,
             storages=self.storages,
             template=self.template,
-            hooks=self.plugins,
+            hooks=self.hooks,
             policy=self.policy,
             replicator=self.replicator,
             limits=self.limits,
@@ -209,10 +211,20 @@ class Wiring:
         )
 
     @cached_property
+    def hooks(self) -> LimitedHooks:
+        """The plugins' hooks for threads that must not hang."""
+        from recordings.archive.hooks import LimitedHooks
+        from recordings.background import BackgroundWriter
+
+        start = self.supervisor.start
+        notices = BackgroundWriter("hooks", lambda call: call(), start, loss="a plugin is not told", limit=1000)
+        return LimitedHooks(self.plugins, notices)
+
+    @cached_property
     def replicator(self) -> Replicator:
         from recordings.archive.replicate import Replicator
 
-        return Replicator(self.storages, self.storage, self.sidecars)
+        return Replicator(self.storages, self.storage)
 
     @cached_property
     def limits(self) -> StorageLimits:
@@ -230,17 +242,9 @@ class Wiring:
     def engine(self) -> Engine:
         from recordings.engine.engine import Engine
 
-        return Engine(
-            self.retrieval.archive,
-            self.leases,
-            self.schedule,
-            self.heartbeat,
-            self.tasks,
-            self.supervisor,
-            self.bell,
-            threads=self.settings.worker_threads,
-            full=self.limits.full,
-        )
+        work = self.retrieval.archive, self.leases, self.schedule, self.heartbeat
+        run_by = self.tasks, self.supervisor, self.bell
+        return Engine(*work, *run_by, threads=self.settings.worker_threads, full=self.limits.full)
 
     @cached_property
     def workers(self) -> Workers:
@@ -262,9 +266,7 @@ class Wiring:
     def missing(self) -> MissingCalls:
         from recordings.catalogue.missing import MissingCalls
 
-        return MissingCalls(
-            self.database, grace=self.settings.missing_grace_seconds, tell=self.plugins.recording_missing
-        )
+        return MissingCalls(self.database, grace=self.settings.missing_grace_seconds, tell=self.hooks.recording_missing)
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -276,43 +278,33 @@ class Wiring:
     def repair(self) -> Repair:
         from recordings.care.repair import Repair
 
-        return Repair(
-            storages=self.storages,
-            leases=self.leases,
-            schedule=self.schedule,
-            policy=self.policy,
-            replicator=self.replicator,
-            carry_out=self.retrieval.carry_out,
-        )
+        return Repair(self.storages, self.leases, self.policy, self.replicator, self.retrieval.carry_out)
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
         from recordings.catalogue.workers import SIGN_SECONDS
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
+        back_off_dead = partial(self.schedule.back_off_dead, self.policy.backoff)
         return PeriodicTasks(
             [
                 PeriodicTask("The sign of life", SIGN_SECONDS, self.workers.sign),
-                PeriodicTask(
-                    "The back-off of copies that kill their worker",
-                    5,
-                    partial(self.schedule.back_off_dead, self.policy.backoff),
-                ),
+                PeriodicTask("The back-off of copies that kill their worker", 5, back_off_dead),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
             ]
         )
 
-    def replay(self, delivery_id: int) -> Replayed:
-        """Take a stored delivery in once more, judged by the settings of today."""
+    @cached_property
+    def interpreter(self) -> Interpreter:
+        """What a stored delivery means by the settings of today."""
         from webhooks.replay import Interpreter
 
-        application_id = self.settings.vonage_application_id
-        return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), application_id))
+        return Interpreter(self._verifier(), self._flows(), self.settings.vonage_application_id)
 
     @cached_property
     def webhook_context(self) -> WebhookContext:
-        from webhooks.background import BackgroundWriter
+        from recordings.background import BackgroundWriter
         from webhooks.context import WebhookContext
         from webhooks.refused import RefusedDeliveries
 
@@ -385,6 +377,8 @@ class Wiring:
             yield "The heartbeat", self.heartbeat.release_all
         if "webhook_context" in made:
             yield "The webhooks' writers", self.webhook_context.close
+        if "hooks" in made:
+            yield "What plugins are to be told", self.hooks.close
         if "supervisor" in made:
             yield "The supervisor", partial(self.supervisor.stop, _THREADS_SECONDS)
         for url, backend in made.get("storages", {}).items():

@@ -20,7 +20,10 @@ PURPOSES = {
         *("recordings list", "recordings show", "recordings missing"),
         *("deliveries list", "deliveries show", "plugins"),
     ),
-    "Mend": ("doctor", "recordings retry", "recordings verify", "recordings copy", "deliveries replay"),
+    "Mend": (
+        *("doctor", "recordings retry", "recordings adopt", "recordings verify", "recordings copy"),
+        "deliveries replay",
+    ),
     "Try": ("simulate call", "contract", "recordings sweep-source"),
 }
 ABOUT = (

@@ -90,6 +90,7 @@ class _Catalogue(Collector):
         counts = stats.count(self._parts.database, deadline)
         overdue, oldest = self._parts.schedule.overdue(deadline)
         missing = self._parts.missing.count(deadline, since=utc_now() - _VONAGE_KEEPS)
+        claim = self._parts.schedule.oldest_claim_seconds(deadline)
         workers = self._parts.workers.living(deadline)
         yield self._copies(counts)
         yield GaugeMetricFamily("tapekeeper_recordings", "Recordings that were announced.", counts.recordings)
@@ -99,6 +100,9 @@ class _Catalogue(Collector):
         )
         yield GaugeMetricFamily(
             "tapekeeper_calls_missing", "Calls of the last 30 days that lack their recording.", missing
+        )
+        yield GaugeMetricFamily(
+            "tapekeeper_oldest_claim_seconds", "For how long the oldest copy that is in work has been in work.", claim
         )
         yield GaugeMetricFamily("tapekeeper_workers", "Workers that were seen within the last minute.", workers)
         yield self._refused(counts)

@@ -24,6 +24,7 @@ from recordings.archive.sources import BytesSource
 from recordings.care.checks import folder_of, room_left
 from recordings.catalogue.tables import HEAD
 from recordings.clock import utc_now
+from recordings.disk import reserve_of
 
 from .findings import DoctorFinding, error, ok, warning
 from .settings import without_password
@@ -196,6 +197,7 @@ def _skew(whose: str, other: datetime) -> Iterator[DoctorFinding]:
 
 def storages(parts: Parts) -> Iterator[DoctorFinding]:
     """Each storage takes an object, describes it rightly, gives it back, and lets it be deleted."""
+    reserve = reserve_of(parts.settings.backend_env.get("STORAGE_RESERVE_MB", ""))
     for url in parts.settings.storage_url:
         try:
             backend = parts.plugins.backend(url, parts.settings.backend_env)
@@ -204,7 +206,7 @@ def storages(parts: Parts) -> Iterator[DoctorFinding]:
             continue
         try:
             yield from _try(url, backend)
-            if (folder := folder_of(url)) and (warned := room_left(folder)):
+            if (folder := folder_of(url)) and (warned := room_left(folder, reserve)):
                 yield warning("storage", *_halves(warned))
         finally:
             backend.close()

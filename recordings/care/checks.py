@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from recordings import disk
 from recordings.catalogue.database import Database
 from recordings.catalogue.schedule import Schedule
 from recordings.catalogue.workers import LIVE_SECONDS, Workers
@@ -18,7 +19,8 @@ from recordings.errors import CatalogueUnavailable, StorageUnavailable
 from recordings.storage import StorageBackend
 from recordings.timeouts import Deadline
 
-RESERVE_BYTES = 200 * 1024**2  # of a disk, or a hundredth of it where that is more: then no audio is written any more
+Reserve = Callable[[int], int]
+
 _WELL_BEFORE = 3  # a disk with less than so many times its reserve is warned of
 
 OVERDUE_SECONDS = 600  # a due copy that waits for longer finds no worker, or too few of them
@@ -36,11 +38,11 @@ def database_works(database: Database) -> str | None:
     return room_left(Path(database.url.database or "")) if database.sqlite else None
 
 
-def storage_works(url: str, backend: StorageBackend) -> str | None:
+def storage_works(url: str, backend: StorageBackend, reserve: Reserve = disk.reserve) -> str | None:
     """The storage can be used as configured, and the disk of a folder has room."""
     backend.check()
     folder = folder_of(url)
-    return room_left(folder) if folder else None
+    return room_left(folder, reserve) if folder else None
 
 
 def folder_of(url: str) -> Path | None:
@@ -56,24 +58,29 @@ def threads_run(broken_off: Mapping[str, str]) -> None:
         raise Unusable(f"Threads broke off and were started again: {names}. The log of this process tells why.")
 
 
-def room_left(path: Path, statvfs: Callable[[Path], os.statvfs_result] = os.statvfs) -> str | None:
-    """A warning when the disk of this file or folder gets full. Raises `StorageUnavailable` when its reserve is hit."""
-    disk = statvfs(next(known for known in (path, *path.parents) if known.exists()))
-    free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-    reserve = max(RESERVE_BYTES, total // 100)
-    if free >= _WELL_BEFORE * reserve:
+def room_left(
+    path: Path, reserve: Reserve = disk.reserve, space: Callable[[Path], disk.Space] = disk.space
+) -> str | None:
+    """A warning when the disk of this file or folder gets full. Raises `StorageUnavailable` at the end of its reserve.
+
+    `reserve` gives the bytes that are kept free, by the disk's size; see `recordings.disk`.
+    """
+    free, total = space(next(known for known in (path, *path.parents) if known.exists()))
+    least = reserve(total)
+    if not total or free >= _WELL_BEFORE * least:
         return None
     mend = "Free some space or enlarge the volume."
-    if free < reserve:
+    if free < least:
         raise StorageUnavailable(
-            f"The disk of {path} has less than {_mebibytes(reserve)} free, which are kept for the catalogue. {mend}"
+            f"The disk of {path} has less than {_mebibytes(least)} free: no audio is written any more, so that there "
+            f"is room for the catalogue. {mend}"
         )
-    limits = f"has less than {_mebibytes(_WELL_BEFORE * reserve)} free; at {_mebibytes(reserve)} audio is not written"
-    return f"The disk of {path} {limits} any more. {mend}"
+    limits = f"has less than {_mebibytes(_WELL_BEFORE * least)} free; below {_mebibytes(least)} no audio is written"
+    return f"The disk of {path} {limits}. {mend}"
 
 
 def _mebibytes(size: int) -> str:
-    return f"{size // 1024**2} MiB"
+    return f"{size // disk.MIB} MiB"
 
 
 class Archiving:

@@ -82,6 +82,7 @@ def test_an_empty_catalogue_has_every_line(deploy, scraped, tmp_path):
     assert [told["tapekeeper_copies", storage, state] for state in states] == [0] * 6
     assert told["tapekeeper_recordings",] == told["tapekeeper_calls_missing",] == 0
     assert told["tapekeeper_oldest_overdue_seconds",] == told["tapekeeper_workers",] == 0
+    assert told["tapekeeper_oldest_claim_seconds",] == 0
     assert [told["tapekeeper_last_refused_timestamp_seconds", token] for token in ("like_vonage", "other")] == [0, 0]
 
 
@@ -136,6 +137,13 @@ def test_the_workers_that_live_are_counted(deploy, scraped):
     deployment = deploy(API_TOKENS=TOKEN)
     deployment.wiring.workers.sign()
     assert scraped(deployment)["tapekeeper_workers",] == 1
+
+
+def test_it_tells_for_how_long_the_oldest_copy_has_been_in_work(deploy, scraped):
+    deployment = deploy(API_TOKENS=TOKEN)
+    _, (copy_id,) = deployment.announce()
+    deployment.wiring.leases.claim(copy_id)
+    assert 0 < scraped(deployment)["tapekeeper_oldest_claim_seconds",] < 60
 
 
 def test_a_database_that_hangs_holds_at_most_two_scrapes_for_three_seconds(deploy, postgres_url):

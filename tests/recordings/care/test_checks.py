@@ -9,9 +9,8 @@ import pytest
 from recordings.care.checks import Archiving, Unusable, database_works, folder_of, room_left, storage_works, threads_run
 from recordings.catalogue.schedule import Schedule
 from recordings.catalogue.workers import Workers
+from recordings.disk import MIB, Space, reserve_of
 from recordings.errors import StorageUnavailable
-
-MEBIBYTE = 1024**2
 
 
 @pytest.fixture
@@ -87,17 +86,24 @@ def test_the_folder_of_a_storage_is_where_the_backend_writes():
 def test_a_disk_is_warned_of_well_before_its_reserve_is_reached(tmp_path, free, total, outcome):
     path = tmp_path / "not" / "there" / "yet"
 
-    def statvfs(known):
+    def space(known):
         assert known == tmp_path
-        return SimpleNamespace(f_bavail=free, f_blocks=total, f_frsize=MEBIBYTE)
+        return Space(free * MIB, total * MIB)
 
     if outcome == "problem":
         with pytest.raises(StorageUnavailable, match="Free some space"):
-            room_left(path, statvfs)
+            room_left(path, space=space)
     else:
-        warned = room_left(path, statvfs)
+        warned = room_left(path, space=space)
         assert (warned is not None) == (outcome == "warning")
         assert warned is None or "Free some space" in warned
+
+
+def test_the_reserve_that_the_operator_asked_for_counts(tmp_path):
+    small = Space(100 * MIB, 10_000 * MIB)
+    assert room_left(tmp_path, reserve_of("10"), lambda known: small) is None
+    with pytest.raises(StorageUnavailable):
+        room_left(tmp_path, reserve_of("101"), lambda known: small)
 
 
 def test_threads_that_broke_off_are_named_without_their_errors():
