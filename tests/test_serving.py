@@ -124,31 +124,29 @@ def test_a_process_that_does_not_archive_says_so(process, until):
     assert (seen.states(), BEGAN.findall(seen.log)) == (["pending"], [])
 
 
-@pytest.mark.parametrize("options", [("--preload",), ("-k", "sync"), ("-k", "sync", "--preload")])
+@pytest.mark.parametrize("options", ["--preload", "-k sync", "-k sync --preload"])
 def test_our_gunicorn_archives_before_any_request_and_never_in_the_arbiter(
     make_gunicorn, served, vonage, tmp_path, options
 ):
-    gunicorn = make_gunicorn(tmp_path, vonage)
+    gunicorn = make_gunicorn(tmp_path, vonage, GUNICORN_CMD_ARGS=options)
     seen = served(gunicorn.log)
-    gunicorn.spawn("-w", "1", *options)
-    (pid,) = seen.wait_stored()
-    assert pid != gunicorn.process.pid
-    gunicorn.terminate()
+    gunicorn.spawn()
+    assert seen.wait_stored() == gunicorn.children
+    gunicorn.signal(signal.SIGTERM)
     assert gunicorn.wait() == 0
     assert seen.living() == 0  # it left in order
 
 
-@pytest.mark.parametrize("options", [(), ("--preload",), ("-k", "sync"), ("-k", "gthread", "--preload")])
+@pytest.mark.parametrize("options", ["", "--preload", "-k sync", "-k gthread --preload"])
 def test_gunicorn_with_a_configuration_of_the_users_own_archives_from_the_first_request_on(
     make_gunicorn, served, vonage, tmp_path, options
 ):
     (tmp_path / "own.py").write_text("timeout = 40\n")
-    gunicorn = make_gunicorn(tmp_path, vonage)
+    gunicorn = make_gunicorn(tmp_path, vonage, GUNICORN_CMD_ARGS=f"-c {tmp_path}/own.py {options}")
     seen = served(gunicorn.log)
-    gunicorn.start("-c", str(tmp_path / "own.py"), "-w", "1", *options)
-    (pid,) = seen.wait_stored()
-    assert pid != gunicorn.process.pid
-    gunicorn.terminate()
+    gunicorn.start()
+    assert seen.wait_stored() == gunicorn.children
+    gunicorn.signal(signal.SIGTERM)
     assert gunicorn.wait() == 0
     assert seen.living() == 0  # it left in order, without our hook
 
@@ -167,7 +165,10 @@ def test_it_begins_once_in_a_process_however_often_it_is_asked_to(deploy, caplog
     for _ in range(3):
         wiring.start_embedded_worker()
     until(lambda: "Archiving in this process" in caplog.text, "it archives")
-    workers = [thread.name for thread in threading.enumerate() if thread.name.startswith("tapekeeper-worker")]
-    assert len(workers) == 8
+
+    def workers():
+        return sum(thread.name.startswith("tapekeeper-worker") for thread in threading.enumerate())
+
+    until(lambda: workers() == 8, "its threads run")
     wiring.close()
     assert caplog.text.count("Archiving in this process") == 1
