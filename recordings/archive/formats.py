@@ -124,6 +124,8 @@ def _aac_frame_length(head: bytes) -> int | None:
 
 # --- Text ------------------------------------------------------------------------------------------------------------
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_NO_ASCII = re.compile(rb"[\x80-\xff]")
 _MARKUP = re.compile(rb"\s*<(!doctype|!--|\?xml|html|head|body|error)", re.IGNORECASE)
 _BYTE_ORDER_MARKS = (  # UTF-32 before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -167,6 +169,7 @@ def _decoded(head: bytes, encoding: str) -> str | None:
 
 def _is_western(head: bytes) -> bool:
     """Whether this is text in Latin-1, Windows-1252 or the like: nine in ten bytes are ASCII, and none controls."""
-    ascii_bytes = sum(byte < 0x7F for byte in head)
-    controls = any(byte == 0x7F or (byte < 0x20 and chr(byte) not in _SPACES) for byte in head)
-    return not controls and 10 * ascii_bytes >= 9 * len(head) > 0
+    if _CONTROL.search(head):
+        return False
+    ascii_bytes = len(head) - len(_NO_ASCII.findall(head))
+    return 10 * ascii_bytes >= 9 * len(head) > 0
