@@ -1,7 +1,7 @@
 """Whether this process and all that it needs can be used, as it was seen last: what `/readyz` answers with.
 
-Each part is checked by a thread of its own, again and again. A request reads the last results: it waits for no check and
-no lock, also while every part hangs. What a check looks at stands in `checks`.
+Each part is checked by a thread of its own, again and again. A request reads the last results: it waits for no check
+and no lock, also while every part hangs. What a check looks at stands in `checks`.
 """
 
 from __future__ import annotations
