@@ -25,6 +25,7 @@ from recordings.timeouts import Deadline
 from .database import Database
 from .group_commit import GroupCommit
 from .listing import by_ids
+from .outgoing import OutgoingEvents
 from .tables import copies
 
 Item = TypeVar("Item")
@@ -90,6 +91,8 @@ class Leases:
 
     On SQLite, where writers take turns, the claims of several threads are one transaction, and so are their endings.
     On Postgres each is a transaction of its own: writers need not wait for each other there.
+
+    `events` are written for programs in the transaction in which a copy is stored or has failed.
     """
 
     def __init__(
@@ -99,9 +102,11 @@ class Leases:
         lease: float = 60,
         clock: Callable[[], datetime] = utc_now,
         new_token: Callable[[], str] = lambda: uuid.uuid4().hex,
+        events: OutgoingEvents | None = None,
     ) -> None:
         self.database = database
         self.lease = lease
+        self._events = events
         self._clock = clock
         self._new_token = new_token
         self._claims = GroupCommit[frozenset[str], "Claim | None"](self._claim_each, CatalogueUnavailable)
@@ -227,6 +232,8 @@ class Leases:
             results = [connection.execute(_ending(ending.columns), ending.params).rowcount > 0 for ending in endings]
             if any(ending.params.get("new_state") == State.PENDING.value for ending in endings):
                 self.database.tell_others(connection)
+            if self._events is not None:
+                self._events.note_copies(connection, _decided(endings, results))
             return results
 
     def _commit(
@@ -246,6 +253,13 @@ def reopening(copy_id: int, problem: str) -> Update:
     """The UPDATE by which a stored copy is stored no more. Its key stays: there the new object belongs."""
     stored = and_(copies.c.id == copy_id, copies.c.state == State.STORED.value)
     return update(copies).where(stored).values(error=problem, size=None, sha256=None, stored_at=None)
+
+
+def _decided(endings: Sequence[_Ending], results: Sequence[bool]) -> list[int]:
+    """The copies that are stored or have failed now."""
+    final = (State.STORED.value, State.FAILED.value)
+    ended = zip(endings, results, strict=True)
+    return [ending.params["row_id"] for ending, held in ended if held and ending.params.get("new_state") in final]
 
 
 @cache
