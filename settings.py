@@ -97,7 +97,9 @@ class Settings:
         "seconds that a recording may take after its call's end before it is listed as missing",
     )
     delivery_retention_days: int = _setting(
-        parse.whole(1, 3650), 35, "how long raw webhook deliveries are kept; recordings and calls stay"
+        parse.whole(1, 3650),
+        35,
+        "how long raw webhook deliveries and events for programs are kept; recordings and calls stay",
     )
     experimental_media_api: bool = _setting(
         parse.switch, False, "allow `flask recordings sweep-source`, which asks an API that nobody has proven for Voice"

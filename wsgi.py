@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from recordings.engine.wake import Bell
     from recordings.keys import KeyTemplate
     from recordings.storage import StorageBackend
+    from telling import Telling
     from webhooks.context import WebhookContext
     from webhooks.flows import FlowSettings
     from webhooks.signature import Verifier
@@ -122,7 +123,7 @@ class Wiring:
     def leases(self) -> Leases:
         from recordings.catalogue.leases import Leases
 
-        return Leases(self.database, lease=self.settings.lease_seconds)
+        return Leases(self.database, lease=self.settings.lease_seconds, events=self.telling.new_events)
 
     @cached_property
     def heartbeat(self) -> Heartbeat:
@@ -234,15 +235,21 @@ class Wiring:
             self.bell,
             threads=self.settings.worker_threads,
             full=self.limits.full,
+            beside=self.telling.loops(),
         )
 
     @cached_property
     def missing(self) -> MissingCalls:
         from recordings.catalogue.missing import MissingCalls
 
-        return MissingCalls(
-            self.database, grace=self.settings.missing_grace_seconds, tell=self.plugins.recording_missing
-        )
+        grace, tell = self.settings.missing_grace_seconds, self.plugins.recording_missing
+        return MissingCalls(self.database, grace=grace, tell=tell, events=self.telling.new_events)
+
+    @cached_property
+    def telling(self) -> Telling:
+        from telling import Telling
+
+        return Telling(self)
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -254,28 +261,21 @@ class Wiring:
     def repair(self) -> Repair:
         from recordings.care.repair import Repair
 
-        return Repair(
-            storages=self.storages,
-            leases=self.leases,
-            schedule=self.schedule,
-            policy=self.policy,
-            replicator=self.replicator,
-            carry_out=self.retrieval.carry_out,
-        )
+        carry_out = self.retrieval.carry_out
+        return Repair(self.storages, self.leases, self.schedule, self.policy, self.replicator, carry_out)
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
+        back_off_dead = partial(self.schedule.back_off_dead, self.policy.backoff)
+        prune_events = partial(self.telling.events.prune, self.settings.delivery_retention_days)
         return PeriodicTasks(
             [
-                PeriodicTask(
-                    "The back-off of copies that kill their worker",
-                    5,
-                    partial(self.schedule.back_off_dead, self.policy.backoff),
-                ),
+                PeriodicTask("The back-off of copies that kill their worker", 5, back_off_dead),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
+                PeriodicTask("The pruning of old events for programs", 600, prune_events),
             ]
         )
 
@@ -355,7 +355,8 @@ class Wiring:
         self.engine  # noqa: B018 - not the door's, but an embedded worker's
 
     def start_embedded_worker(self) -> None:
-        """Archive in this process too, if no other web process of this machine does."""
+        """Archive in this process too, if no other web process of this machine does; tell people in any case."""
+        self.telling.begin()
         if self.settings.embedded_worker:
             self.engine.start_embedded(self.database.worker_lock)
 
@@ -392,5 +393,7 @@ class Wiring:
             yield "A former storage", self.replicator.close
         if "fetcher" in made:
             yield "The connections to Vonage", self.fetcher.close
+        if "telling" in made:
+            yield "The connections to the program that is told", self.telling.close
         if "database" in made:
             yield "The database", self.database.close

@@ -15,10 +15,13 @@ PURPOSES = {
     "Run it": ("migrate", "worker"),
     "Look": (
         *("recordings list", "recordings show", "recordings missing"),
-        *("deliveries list", "deliveries show", "plugins"),
+        *("deliveries list", "deliveries show", "notify list", "plugins"),
     ),
-    "Mend": ("doctor", "recordings retry", "recordings verify", "recordings copy", "deliveries replay"),
-    "Try": ("simulate call", "contract", "recordings sweep-source"),
+    "Mend": (
+        *("doctor", "recordings retry", "recordings verify", "recordings copy"),
+        *("deliveries replay", "notify replay"),
+    ),
+    "Try": ("simulate call", "notify test", "contract", "recordings sweep-source"),
 }
 ABOUT = (
     "Tapekeeper keeps every Vonage call recording: it answers Vonage's call webhooks, takes the recording events in, "
@@ -54,6 +57,6 @@ class Commands(LazyGroup):
 
 cli = Commands(
     __name__,
-    ("contract", "deliveries", "doctor", "migrate", "plugins", "recordings", "simulate", "worker"),
+    ("contract", "deliveries", "doctor", "migrate", "notify", "plugins", "recordings", "simulate", "worker"),
     help=ABOUT.partition(" Its own")[0],
 )

@@ -95,6 +95,13 @@ def compose(notices: Sequence[Notice], public_url: str) -> tuple[str, str]:
     return f"Tapekeeper: {title}", "\n\n".join([*paragraphs, f"This message is from Tapekeeper{where}."])
 
 
+def compose_test(public_url: str, now: datetime) -> tuple[str, str]:
+    """The title and the text of a message that shows what each kind of notice looks like."""
+    examples = [Notice(kind, Change.BEGAN, 1, 0, now) for kind in Trouble]
+    _, text = compose(examples, public_url)
+    return "Tapekeeper: a test, nothing is wrong", f"You asked for this test. Real notices look like these:\n\n{text}"
+
+
 def _fact(notice: Notice) -> str:
     words = _WORDS[notice.kind]
     if notice.change is Change.ENDED:

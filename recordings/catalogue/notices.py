@@ -50,6 +50,12 @@ class Notices:
         with self.database.read() as connection:
             return {(row.recipient, Trouble(row.kind)): _state(row) for row in connection.execute(query)}
 
+    def everything(self) -> list[NoticeState]:
+        """All rows, also those of recipients that are told no more."""
+        query = select(notices).order_by(notices.c.recipient, notices.c.kind)
+        with self.database.read() as connection:
+            return [_state(row) for row in connection.execute(query)]
+
     def change(self, before: NoticeState, after: NoticeState) -> NoticeState | None:
         """Write `after`, if the row still is as `before`. Returns the row; None: another process was quicker."""
         changed = replace(after, version=before.version + 1)

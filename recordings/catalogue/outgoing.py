@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
 
 from recordings.clock import iso_utc, utc_now
 from recordings.errors import TapekeeperError
@@ -202,8 +202,10 @@ class OutgoingEvents:
 
     def prune(self, days: int) -> None:
         """Forget the events that came more than `days` days ago and that are not to be sent any more."""
-        old = outgoing_events.c.created_at < self._clock() - timedelta(days=days)
-        over = outgoing_events.c.state != Progress.PENDING.value
+        now = self._clock()
+        old = outgoing_events.c.created_at < now - timedelta(days=days)
+        # Where no program is to be told any more, nobody gives a pending event up.
+        over = or_(outgoing_events.c.state != Progress.PENDING.value, outgoing_events.c.expires_at < now)
         with self.database.read() as connection:
             if connection.execute(select(outgoing_events.c.id).where(old, over).limit(1)).first() is None:
                 return

@@ -53,6 +53,7 @@ def imported(bare_environ, make_environ, tmp_path):
         (["recordings", "list"], set()),
         (["recordings", "list", "--json"], set()),
         (["deliveries", "list"], set()),
+        (["notify", "list"], set()),
         (["recordings", "missing"], {"plugins", "pluggy", "backends"}),  # its part can tell plugins of a missing call
         (["plugins"], {"plugins", "pluggy", "backends", "tabulate"}),
     ],
