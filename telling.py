@@ -115,6 +115,10 @@ class Telling:
             run = partial(self.notifier.run, self.parts.engine.stopping)
             self.parts.supervisor.start("tapekeeper-notices", run)
 
+    def prune(self) -> None:
+        """Forget old events, also where no program is told any more."""
+        self.events.prune(self.parts.settings.delivery_retention_days)
+
     def close(self) -> None:
         """Close the connections to the program."""
         if "program" in self.__dict__ and self.program is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from recordings.archive.failures import RetryPolicy
     from recordings.archive.fetch import Fetcher
     from recordings.archive.heartbeat import Heartbeat
+    from recordings.archive.hooks import LimitedHooks
     from recordings.archive.limits import StorageLimits
     from recordings.archive.replicate import Replicator
     from recordings.archive.retrieval import Retrieval
@@ -129,7 +130,7 @@ class Wiring:
     def heartbeat(self) -> Heartbeat:
         from recordings.archive.heartbeat import Heartbeat
 
-        return Heartbeat(self.leases, self.supervisor.start)
+        return Heartbeat(self.leases, self.supervisor.start, backoff=self.policy.backoff)
 
     @cached_property
     def policy(self) -> RetryPolicy:
@@ -196,7 +197,7 @@ class Wiring:
             fetcher=self.fetcher,
             storages=self.storages,
             template=self.template,
-            hooks=self.plugins,
+            hooks=self.hooks,
             policy=self.policy,
             replicator=self.replicator,
             limits=self.limits,
@@ -204,10 +205,20 @@ class Wiring:
         )
 
     @cached_property
+    def hooks(self) -> LimitedHooks:
+        """The plugins' hooks for threads that must not hang."""
+        from recordings.archive.hooks import LimitedHooks
+        from recordings.background import BackgroundWriter
+
+        start = self.supervisor.start
+        notices = BackgroundWriter("hooks", lambda call: call(), start, loss="a plugin is not told", limit=1000)
+        return LimitedHooks(self.plugins, notices)
+
+    @cached_property
     def replicator(self) -> Replicator:
         from recordings.archive.replicate import Replicator
 
-        return Replicator(self.storages, self.storage, self.sidecars)
+        return Replicator(self.storages, self.storage)
 
     @cached_property
     def limits(self) -> StorageLimits:
@@ -242,7 +253,7 @@ class Wiring:
     def missing(self) -> MissingCalls:
         from recordings.catalogue.missing import MissingCalls
 
-        grace, tell = self.settings.missing_grace_seconds, self.plugins.recording_missing
+        grace, tell = self.settings.missing_grace_seconds, self.hooks.recording_missing
         return MissingCalls(self.database, grace=grace, tell=tell, events=self.telling.new_events)
 
     @cached_property
@@ -261,21 +272,19 @@ class Wiring:
     def repair(self) -> Repair:
         from recordings.care.repair import Repair
 
-        carry_out = self.retrieval.carry_out
-        return Repair(self.storages, self.leases, self.schedule, self.policy, self.replicator, carry_out)
+        return Repair(self.storages, self.leases, self.policy, self.replicator, self.retrieval.carry_out)
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
         back_off_dead = partial(self.schedule.back_off_dead, self.policy.backoff)
-        prune_events = partial(self.telling.events.prune, self.settings.delivery_retention_days)
         return PeriodicTasks(
             [
                 PeriodicTask("The back-off of copies that kill their worker", 5, back_off_dead),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
-                PeriodicTask("The pruning of old events for programs", 600, prune_events),
+                PeriodicTask("The pruning of old events for programs", 600, self.telling.prune),
             ]
         )
 
@@ -288,7 +297,7 @@ class Wiring:
 
     @cached_property
     def webhook_context(self) -> WebhookContext:
-        from webhooks.background import BackgroundWriter
+        from recordings.background import BackgroundWriter
         from webhooks.context import WebhookContext
         from webhooks.refused import RefusedDeliveries
 
@@ -320,17 +329,10 @@ class Wiring:
     def _flows(self) -> FlowSettings:
         from webhooks.flows import FlowSettings
 
-        return FlowSettings(
-            public_url=self.settings.public_url,
-            default_flow=self.settings.call_flow,
-            recording_format=self.settings.recording_format,
-            forward_to=self.settings.forward_to,
-            vonage_number=self.settings.vonage_number,
-            greeting=self.settings.greeting,
-            conversation_name=self.settings.conversation_name,
-            moderators=frozenset(self.settings.moderators),
-            hold_music_url=self.settings.hold_music_url,
-        )
+        chosen = self.settings
+        names = ("public_url", "recording_format", "forward_to", "vonage_number", "greeting", "conversation_name")
+        same = {name: getattr(chosen, name) for name in (*names, "hold_music_url")}
+        return FlowSettings(default_flow=chosen.call_flow, moderators=frozenset(chosen.moderators), **same)
 
     # --- The doors that serve -----------------------------------------------------------------------------------------
 
@@ -338,14 +340,8 @@ class Wiring:
         """Add the routes for browsers, programs and monitors."""
         import console
 
-        chosen = self.settings
-        console.register(
-            app,
-            self,
-            version=environment.VERSION,
-            api_tokens=chosen.api_tokens,
-            metrics_public=chosen.metrics_public,
-        )
+        tokens, public = self.settings.api_tokens, self.settings.metrics_public
+        console.register(app, self, version=environment.VERSION, api_tokens=tokens, metrics_public=public)
 
     def register_webhooks(self, app: Flask) -> None:
         """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
@@ -385,6 +381,8 @@ class Wiring:
             yield "The heartbeat", self.heartbeat.release_all
         if "webhook_context" in made:
             yield "The webhooks' writers", self.webhook_context.close
+        if "hooks" in made:
+            yield "What plugins are to be told", self.hooks.close
         if "supervisor" in made:
             yield "The supervisor", partial(self.supervisor.stop, _THREADS_SECONDS)
         for url, backend in made.get("storages", {}).items():

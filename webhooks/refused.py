@@ -10,9 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from recordings.background import BackgroundWriter
 from recordings.model import Delivery
-
-from .background import BackgroundWriter
 
 KEPT_ROUTES = ("recordings", "events", "transcriptions")
 MAX_TOKEN = 8300  # characters: the longest token that is verified, and its scheme

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, func, insert, literal, select, update
 
 from recordings.clock import utc_now
 from recordings.model import (
@@ -111,6 +111,34 @@ class Intake:
         if copy_ids:
             self._announce(sum(len(ids) for ids in copy_ids.values()))
         return [_accepted(of_one, copy_ids) for of_one in outcomes]
+
+    def adopt(self, delivery: Delivery, event: Announcement) -> list[int] | None:
+        """Let a known recording have this event's URL and size. Returns its copies, which are due; None: one is stored.
+
+        Work that is on its way to the former URL is fenced off: it has lost its claim.
+        """
+        its_copies = copies.c.recording_id == self._its_row(delivery, event).scalar_subquery()
+        has_audio = select(copies.c.id).where(its_copies, copies.c.sha256.is_not(None)).limit(1)
+        due = {"state": State.PENDING.value, "token": None, "due_at": self._clock()}
+        with self.database.write(Deadline()) as connection:
+            if connection.execute(has_audio).first() is not None:
+                return None
+            row_id = connection.execute(self._its_row(delivery, event)).scalar_one()
+            particulars = {"recording_url": event.recording_url, "size": event.size, "empty": False}
+            connection.execute(update(recordings).where(recordings.c.id == row_id).values(particulars))
+            statement = update(copies).where(copies.c.recording_id == row_id).values(due).returning(copies.c.id)
+            copy_ids = [row.id for row in connection.execute(statement)]
+            copy_ids = copy_ids or self._new_copies(connection, [row_id])[row_id]
+            self.database.tell_others(connection)
+        self._announce(len(copy_ids))
+        return copy_ids
+
+    def _its_row(self, delivery: Delivery, event: Announcement) -> Select[Any]:
+        identity = (
+            recordings.c.application_id == delivery.application_id,
+            recordings.c.recording_uuid == event.recording_uuid,
+        )
+        return select(recordings.c.id).where(*identity)
 
     def keep(self, delivery: Delivery, problem: str, deadline: Deadline | None = None) -> None:
         """Commit a delivery that could not be understood, for a person to look at."""

@@ -14,7 +14,7 @@ from recordings.clock import utc_now
 from recordings.model import State
 
 from .database import Database
-from .leases import DEATHS_TOLERATED, claimable, reopening
+from .leases import DEATHS_TOLERATED, claimable
 from .tables import copies, recordings
 
 _IDLE = [state.value for state in (State.FAILED, State.BLOCKED, State.WAITING, State.PENDING)]
@@ -51,6 +51,14 @@ class Schedule:
             since = connection.execute(oldest, {"now": now}).scalar()
         return number, (now - since).total_seconds() if since else 0.0
 
+    def oldest_claim_seconds(self) -> float:
+        """For how many seconds the copy that has been in work for the longest time is in work; 0.0: none is."""
+        in_work = and_(copies.c.state == State.FETCHING.value, copies.c.claimed_at.is_not(None))
+        query = select(copies.c.claimed_at).where(in_work).order_by(copies.c.claimed_at).limit(1)
+        with self.database.read() as connection:
+            since = connection.scalars(query).first()
+        return (self._clock() - since).total_seconds() if since else 0.0
+
     def request(self, recording_id: int, storage: str) -> None:
         """Ask the workers for a copy in this storage, unless the copy has a row already."""
         row = {"recording_id": recording_id, "storage": storage, "state": State.PENDING.value, "attempts": 0}
@@ -69,14 +77,6 @@ class Schedule:
             if ids:
                 self.database.tell_others(connection)
             return ids
-
-    def reopen(self, copy_id: int, problem: str) -> bool:
-        """A stored copy was found missing or damaged: any worker may fetch it. False: it is not stored any more."""
-        values = {"state": State.PENDING.value, "attempts": 0, "due_at": self._clock()}
-        with self.database.write() as connection:
-            reopened = connection.execute(reopening(copy_id, problem).values(values)).rowcount > 0
-            self.database.tell_others(connection)
-            return reopened
 
     def requeue_blocked(self) -> None:
         """At a worker's start: copies that wait for a person's mend are due at once.

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import pytest
 from flask import Flask
 
+from recordings.background import BackgroundWriter
 from recordings.engine.supervisor import Supervisor
 from recordings.model import Accepted, Announcement, Call, Delivery
 from webhooks import FlowSettings, Verifier, WebhookContext, create_blueprint
-from webhooks.background import BackgroundWriter
 from webhooks.refused import RefusedDeliveries
 
 NOW = 1_700_000_000

@@ -1,4 +1,4 @@
-"""Writing in the background: one thread and a short queue, so that no reply waits for what may be lost.
+"""Writing in the background: one thread and a short queue, so that nobody waits for what may be lost.
 
 A call that is not noted loses no recording. So a full queue or a broken database costs a line in the log, and nothing
 else.
