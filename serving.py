@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from recordings.engine.supervisor import Supervisor
     from recordings.storage import StorageBackend
     from settings import Settings
+    from telling import Telling
     from webhooks.context import WebhookContext
 
 # Servers that run the app in the process that imports it. Any other one may fork after the import, as gunicorn does
@@ -64,6 +65,8 @@ class Parts(Protocol):
     def engine(self) -> Engine: ...
     @property
     def webhook_context(self) -> WebhookContext: ...
+    @property
+    def telling(self) -> Telling: ...
     def close(self) -> None: ...
 
 
@@ -120,6 +123,7 @@ class Serving:
             self._guard.release()
 
     def _begin(self) -> None:
+        self._parts.telling.begin()
         if self._parts.settings.embedded_worker:
             self.embedded.start()
         else:

@@ -97,7 +97,9 @@ class Settings:
         "seconds that a recording may take after its call's end before it is listed as missing",
     )
     delivery_retention_days: int = _setting(
-        parse.whole(1, 3650), 35, "how long raw webhook deliveries are kept; recordings and calls stay"
+        parse.whole(1, 3650),
+        35,
+        "how long raw webhook deliveries and events for programs are kept; recordings and calls stay",
     )
     experimental_media_api: bool = _setting(
         parse.switch, False, "allow `flask recordings sweep-source`, which asks an API that nobody has proven for Voice"
@@ -123,6 +125,24 @@ class Settings:
         secret=True,
     )
     metrics_public: bool = _setting(parse.switch, False, "let everybody read /metrics")
+    notify_urls: tuple[str, ...] = _setting(
+        parse.notify_urls,
+        (),
+        "who is told when something needs a hand: addresses of apprise, such as mailto://…, slack://…, msteams://…",
+        secret=True,
+    )
+    event_webhook_url: str = _setting(
+        parse.event_url,
+        "",
+        "https address of a program that is told what was stored, failed, or is missing",
+        secret=True,
+    )
+    event_webhook_secret: tuple[str, ...] = _setting(
+        parse.event_secrets,
+        (),
+        "signs these events by Standard Webhooks: whsec_ and base64; old and new during a rotation",
+        secret=True,
+    )
     allow_ephemeral_storage: bool = _setting(parse.switch, False, "on a dyno, allow files that its restart deletes")
     dyno: str = _setting(parse.text, "", "set by Heroku: this machine's disk does not last")
     log_format: str = _setting(parse.choice("text", "json"), "text", "log lines for people or for machines")
@@ -209,7 +229,7 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Set
 def _for_backends(env: Mapping[str, str]) -> dict[str, str]:
     """What backends are given: everything but our own secrets. The variables of the built-in ones are cleaned too."""
     hidden = {item.name.upper() for item in fields(Settings) if item.name.startswith("vonage_")}
-    hidden |= {"DATABASE_URL", "API_TOKENS"}
+    hidden |= {"DATABASE_URL", "API_TOKENS", "NOTIFY_URLS", "EVENT_WEBHOOK_URL", "EVENT_WEBHOOK_SECRET"}
     theirs = {name for name, *_ in BACKEND_SETTINGS}
     return {name: parse.clean(text) if name in theirs else text for name, text in env.items() if name not in hidden}
 
@@ -260,7 +280,18 @@ def lacking(settings: Settings) -> Iterator[SettingsError]:
         )
     if settings.call_flow in FORWARDING_FLOWS and not settings.forward_to:
         yield SettingsError("FORWARD_TO", None, f"write the number that CALL_FLOW={settings.call_flow} connects to")
+    yield from unsigned_events(settings)
     yield from _fleeting(settings)
+
+
+def unsigned_events(settings: Settings) -> Iterator[SettingsError]:
+    """What is wrong where events for a program have no secret: a program could not tell them from a stranger's."""
+    if settings.event_webhook_url and not settings.event_webhook_secret:
+        yield SettingsError(
+            "EVENT_WEBHOOK_SECRET",
+            None,
+            'write what `echo "whsec_$(openssl rand -base64 32)"` prints, and give it to the program that is told',
+        )
 
 
 def _fleeting(settings: Settings) -> Iterator[SettingsError]:

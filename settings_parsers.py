@@ -7,7 +7,9 @@ text. Which variable has which shape is in `settings.py`; nothing here reads the
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -74,6 +76,25 @@ def tokens(value: str) -> tuple[str, ...]:
     if not all(len(token) >= 16 and _is_ascii(token) for token in listed):
         raise ValueError("write random words of 16 characters or more, such as `openssl rand -hex 32` prints")
     return listed
+
+
+def event_secrets(value: str) -> tuple[str, ...]:
+    """A list of secrets as Standard Webhooks writes them: base64 of 24 to 64 bytes after `whsec_`.
+
+    https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme
+    """
+    listed = words(value)
+    if not all(_is_event_secret(word) for word in listed):
+        raise ValueError('write what `echo "whsec_$(openssl rand -base64 32)"` prints: base64 of 24 to 64 bytes')
+    return listed
+
+
+def _is_event_secret(word: str) -> bool:
+    try:
+        key = b64decode(word.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return word.startswith("whsec_") and 24 <= len(key) <= 64
 
 
 def _is_ascii(word: str) -> bool:
@@ -192,6 +213,38 @@ def media_url(value: str) -> str:
     if _web_address(value) is None:
         raise ValueError("write the https address of an mp3 file")
     return value
+
+
+def event_url(value: str) -> str:
+    """The address of a program that is told of events: https, or http to this machine alone."""
+    parts = _web_address(value)
+    if parts is None or "#" in value or (parts.scheme == "http" and not _is_loopback(parts.hostname or "")):
+        raise ValueError(
+            "write an https address such as https://crm.example.com/hooks/recordings, without user and password; http "
+            "only to this machine, such as http://127.0.0.1:9000/hook"
+        )
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
+def notify_urls(value: str) -> tuple[str, ...]:
+    """A list of apprise's addresses. A comma may be part of one, so it separates where a new scheme follows."""
+    parts = re.split(r"[,;]*\s+[,;]*|[,;]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", value.strip(",; "))
+    urls = tuple(clean(part) for part in parts if clean(part))
+    if not all(url.isprintable() and re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://.", url) for url in urls):
+        raise ValueError(
+            "write apprise's addresses with spaces between, such as mailto://user:password@example.com, each as "
+            "https://github.com/caronc/apprise/wiki shows for its service; a space inside is written %20"
+        )
+    if len(set(urls)) != len(urls):
+        raise ValueError("write each address once")
+    return urls
 
 
 def _web_address(value: str) -> SplitResult | None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from recordings.keys import KeyTemplate
     from recordings.storage import StorageBackend
     from serving import Serving
+    from telling import Telling
     from webhooks.context import WebhookContext
     from webhooks.flows import FlowSettings
     from webhooks.replay import Interpreter
@@ -130,7 +131,7 @@ class Wiring:
     def leases(self) -> Leases:
         from recordings.catalogue.leases import Leases
 
-        return Leases(self.database, lease=self.settings.lease_seconds)
+        return Leases(self.database, lease=self.settings.lease_seconds, events=self.telling.new_events)
 
     @cached_property
     def heartbeat(self) -> Heartbeat:
@@ -244,7 +245,8 @@ class Wiring:
 
         work = self.retrieval.archive, self.leases, self.schedule, self.heartbeat
         run_by = self.tasks, self.supervisor, self.bell
-        return Engine(*work, *run_by, threads=self.settings.worker_threads, full=self.limits.full)
+        threads, full, beside = self.settings.worker_threads, self.limits.full, self.telling.loops()
+        return Engine(*work, *run_by, threads=threads, full=full, beside=beside)
 
     @cached_property
     def workers(self) -> Workers:
@@ -266,7 +268,14 @@ class Wiring:
     def missing(self) -> MissingCalls:
         from recordings.catalogue.missing import MissingCalls
 
-        return MissingCalls(self.database, grace=self.settings.missing_grace_seconds, tell=self.hooks.recording_missing)
+        grace, tell = self.settings.missing_grace_seconds, self.hooks.recording_missing
+        return MissingCalls(self.database, grace=grace, tell=tell, events=self.telling.new_events)
+
+    @cached_property
+    def telling(self) -> Telling:
+        from telling import Telling
+
+        return Telling(self)
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -292,6 +301,7 @@ class Wiring:
                 PeriodicTask("The back-off of copies that kill their worker", 5, back_off_dead),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
+                PeriodicTask("The pruning of old events for programs", 600, self.telling.prune),
             ]
         )
 
@@ -336,17 +346,10 @@ class Wiring:
     def _flows(self) -> FlowSettings:
         from webhooks.flows import FlowSettings
 
-        return FlowSettings(
-            public_url=self.settings.public_url,
-            default_flow=self.settings.call_flow,
-            recording_format=self.settings.recording_format,
-            forward_to=self.settings.forward_to,
-            vonage_number=self.settings.vonage_number,
-            greeting=self.settings.greeting,
-            conversation_name=self.settings.conversation_name,
-            moderators=frozenset(self.settings.moderators),
-            hold_music_url=self.settings.hold_music_url,
-        )
+        chosen = self.settings
+        names = ("public_url", "recording_format", "forward_to", "vonage_number", "greeting", "conversation_name")
+        same = {name: getattr(chosen, name) for name in (*names, "hold_music_url")}
+        return FlowSettings(default_flow=chosen.call_flow, moderators=frozenset(chosen.moderators), **same)
 
     # --- The end ------------------------------------------------------------------------------------------------------
 
@@ -387,5 +390,7 @@ class Wiring:
             yield "A former storage", self.replicator.close
         if "fetcher" in made:
             yield "The connections to Vonage", self.fetcher.close
+        if "telling" in made:
+            yield "The connections to the program that is told", self.telling.close
         if "database" in made:
             yield "The database", self.database.close

@@ -18,13 +18,13 @@ PURPOSES = {
     "Run it": ("migrate", "worker"),
     "Look": (
         *("recordings list", "recordings show", "recordings missing"),
-        *("deliveries list", "deliveries show", "plugins"),
+        *("deliveries list", "deliveries show", "notify list", "plugins"),
     ),
     "Mend": (
         *("doctor", "recordings retry", "recordings adopt", "recordings verify", "recordings copy"),
-        "deliveries replay",
+        *("deliveries replay", "notify replay"),
     ),
-    "Try": ("simulate call", "contract", "recordings sweep-source"),
+    "Try": ("simulate call", "notify test", "contract", "recordings sweep-source"),
 }
 ABOUT = (
     "Tapekeeper keeps every Vonage call recording: it answers Vonage's call webhooks, takes the recording events in, "
@@ -67,6 +67,6 @@ def escape_what_cannot_be_shown() -> None:
 
 cli = Commands(
     __name__,
-    ("contract", "deliveries", "doctor", "migrate", "plugins", "recordings", "simulate", "worker"),
+    ("contract", "deliveries", "doctor", "migrate", "notify", "plugins", "recordings", "simulate", "worker"),
     help=ABOUT.partition(" Its own")[0],
 )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from recordings.catalogue.schedule import Schedule
     from recordings.storage import StorageBackend
     from settings import Settings
+    from telling import Telling
 
 _SAMPLE_BYTES = 64 * 1024
 _TIMEOUTS = (3, 5)  # seconds to connect, and to answer
@@ -54,6 +55,8 @@ class Parts(Protocol):
     def schedule(self) -> Schedule: ...
     @property
     def plugins(self) -> Plugins: ...
+    @property
+    def telling(self) -> Telling: ...
 
 
 def database(parts: Parts) -> Iterator[DoctorFinding]:
@@ -257,6 +260,15 @@ def _delete(backend: StorageBackend, key: str) -> str | None:
     except Exception as raised:  # a plugin's backend may raise anything
         return str(raised) or type(raised).__name__
     return None
+
+
+def told(parts: Parts) -> Iterator[DoctorFinding]:
+    """Who is told of troubles and events. Nothing is sent: `flask notify test` does that."""
+    notifier, program = parts.telling.notifier, parts.telling.program
+    names = [recipient.name for recipient in notifier.recipients] if notifier else []
+    names += [program.host] if program else []
+    tested = "Try it: flask notify test" if names else "NOTIFY_URLS and EVENT_WEBHOOK_URL are empty"
+    yield ok("told", f"{', '.join(names) or 'Nobody'} is told when something needs a hand. {tested}.")
 
 
 def _short(problem: Exception) -> str:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from commands.parts import with_parts
+from recordings.catalogue.as_json import as_json_object
 from recordings.clock import iso_utc
 from recordings.model import Recording, State
-
-from .as_json import as_json_object
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database

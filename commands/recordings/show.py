@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from commands.parts import with_parts
-
-from .as_json import as_json_object, plain
+from recordings.catalogue.as_json import as_json_object, plain
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database

@@ -25,6 +25,7 @@ from recordings.timeouts import Deadline
 from .database import Database
 from .group_commit import GroupCommit
 from .listing import by_ids
+from .outgoing import OutgoingEvents
 from .tables import copies
 
 Item = TypeVar("Item")
@@ -110,6 +111,8 @@ class Leases:
 
     On SQLite, where writers take turns, the claims of several threads are one transaction, and so are their endings.
     On Postgres each is a transaction of its own: writers need not wait for each other there.
+
+    `events` are written for programs in the transaction in which a copy is stored or has failed.
     """
 
     def __init__(
@@ -119,9 +122,11 @@ class Leases:
         lease: float = 60,
         clock: Callable[[], datetime] = utc_now,
         new_token: Callable[[], str] = lambda: uuid.uuid4().hex,
+        events: OutgoingEvents | None = None,
     ) -> None:
         self.database = database
         self.lease = lease
+        self._events = events
         self._clock = clock
         self._new_token = new_token
         self._claims = GroupCommit[frozenset[str], "Claim | None"](self._claim_each, CatalogueUnavailable)
@@ -257,6 +262,8 @@ class Leases:
             results = [connection.execute(_ending(ending.columns), ending.params).rowcount > 0 for ending in endings]
             if any(ending.params.get("new_state") == State.PENDING.value for ending in endings):
                 self.database.tell_others(connection)
+            if self._events is not None:
+                self._events.note_copies(connection, _decided(endings, results))
             return results
 
     def _commit(
@@ -277,6 +284,13 @@ def _claim(row: Row[Any], recording: Recording) -> Claim:
     known = row.sha256 is not None and row.key is not None
     audio = StoredAudio(row.key, row.size, row.sha256, row.content_type, row.uri) if known else None
     return Claim(row.id, row.token, row.storage, row.attempts, recording, row.key, audio)
+
+
+def _decided(endings: Sequence[_Ending], results: Sequence[bool]) -> list[int]:
+    """The copies that are stored or have failed now."""
+    final = (State.STORED.value, State.FAILED.value)
+    ended = zip(endings, results, strict=True)
+    return [ending.params["row_id"] for ending, held in ended if held and ending.params.get("new_state") in final]
 
 
 @cache

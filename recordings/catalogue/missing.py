@@ -33,6 +33,7 @@ from recordings.model import Call
 from recordings.timeouts import Deadline
 
 from .database import Database
+from .outgoing import OutgoingEvents
 from .tables import call_events, calls, recordings
 
 log = logging.getLogger(__name__)
@@ -80,8 +81,8 @@ def _missing(since: datetime | None) -> ColumnElement[bool]:
 class MissingCalls:
     """The calls of one database that lack their recording; `grace` is in seconds after the `completed` event.
 
-    `tell` is called once for each call whose recording turns out to be missing, in the process that found it. Raises
-    `CatalogueUnavailable` as the database does.
+    `tell` is called once for each call whose recording turns out to be missing, in the process that found it. `events`
+    are written for programs in the transaction that finds it. Raises `CatalogueUnavailable` as the database does.
     """
 
     def __init__(
@@ -91,8 +92,10 @@ class MissingCalls:
         grace: float = 600,
         clock: Callable[[], datetime] = utc_now,
         tell: Callable[[Call], None] = lambda call: None,
+        events: OutgoingEvents | None = None,
     ) -> None:
         self.database = database
+        self._events = events
         self._grace = timedelta(seconds=grace)
         self._clock = clock
         self._tell = tell
@@ -105,6 +108,8 @@ class MissingCalls:
                 return []
         with self.database.write() as connection:
             lost_calls = self._judge(connection, connection.execute(overdue.limit(_PAGE)).all())
+            if self._events is not None:
+                self._events.note_missing(connection, lost_calls)
         for call in lost_calls:
             log.warning(
                 "The call %s (%s) was told to record, and no recording was announced within %.0f s of its end. "

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 # The newest migration. A database that stands here is used without loading Alembic.
-HEAD = "0004"
+HEAD = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -216,4 +216,41 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", UtcTime, nullable=False),
     Column("seen_at", UtcTime, nullable=False),
+)
+
+# Of what people were told: a row for each kind of trouble and each recipient. See `notices`.
+notices = Table(
+    "notices",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("recipient", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),  # grows with each change, which names the version that it found
+    Column("number", Integer, nullable=False),  # that the recipient was told of; 0: all is well
+    Column("since", UtcTime),
+    Column("told_at", UtcTime),
+    Column("fewer_since", UtcTime),  # since then there has been less trouble than the recipient was told of
+    Column("busy_until", UtcTime),  # a process is sending, or waits after a failure
+    Column("attempts", Integer, nullable=False),  # that failed, one after the other
+)
+
+# What programs are told of: each row was committed together with what it tells of. See `outgoing`.
+outgoing_events = Table(
+    "outgoing_events",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("message_id", String(64), nullable=False, unique=True),
+    Column("type", String(32), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("state", String(16), nullable=False),  # pending, delivered, failed
+    Column("attempts", Integer, nullable=False),
+    Column("token", String(64)),  # of the worker that sends it
+    Column("due_at", UtcTime),  # as for copies
+    Column("expires_at", UtcTime, nullable=False),
+    Column("answer", Text),  # to the last attempt
+    Column("delivered_at", UtcTime),
+    Index(None, "due_at", sqlite_where=DUE, postgresql_where=DUE),
+    Index(None, "created_at"),
+    Index(None, "state", "id"),
 )

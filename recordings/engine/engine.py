@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from types import MappingProxyType
 
 from recordings.archive.heartbeat import Heartbeat
 from recordings.catalogue.leases import Claim, Leases
@@ -33,7 +35,8 @@ class Engine:
     """Archives copies in `threads` threads of this process, once it is started.
 
     `archive` makes one attempt at a claimed copy. `full` names the storages that have no room for another thread.
-    `bell` is rung by whoever commits copies in this process. `tasks` are done now and then by one thread.
+    `bell` is rung by whoever commits copies in this process. `tasks` are done now and then by one thread. `beside` are
+    loops with a thread of their own each, until the event that they are given is set; a stop does not wait for them.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Engine:
         threads: int = 8,
         full: Callable[[], Collection[str]] = frozenset,
         outage: float = _OUTAGE_SECONDS,
+        beside: Mapping[str, Callable[[threading.Event], None]] = MappingProxyType({}),
     ) -> None:
         self._archive = archive
         self._leases = leases
@@ -60,6 +64,7 @@ class Engine:
         self._threads = threads
         self._full = full
         self._outage = outage
+        self._beside = beside
         self._running: list[threading.Thread] = []
         self.stopping = threading.Event()
 
@@ -68,6 +73,8 @@ class Engine:
         runs = {f"tapekeeper-worker-{number}": self._work for number in range(1, self._threads + 1)}
         runs |= {"tapekeeper-listener": self._listen, "tapekeeper-periodic": self._do_tasks}
         self._running += [self._supervisor.start(name, run) for name, run in runs.items()]
+        for name, loop in self._beside.items():
+            self._supervisor.start(name, partial(loop, self.stopping))
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Let copies in work finish, then give the rest back to other workers: `timeout` seconds in all.

@@ -54,7 +54,7 @@ def test_a_good_deployment_has_no_error(examine, make_gunicorn, tmp_path):
     assert [one for one in findings if one["level"] == "error"] == []
     assert {one["part"] for one in findings} == {
         *("versions", "settings", "key", "hosts", "flows", "plugins", "template", "database", "work", "public url"),
-        *("clock", "storage"),
+        *("clock", "storage", "told"),
     }
     assert done.stderr.splitlines()[-1] == "0 errors and 1 warning."
     (warning,) = [one for one in findings if one["level"] == "warning"]

@@ -53,6 +53,7 @@ def imported(bare_environ, make_environ, tmp_path):
         (["recordings", "list"], set()),
         (["recordings", "list", "--json"], set()),
         (["deliveries", "list"], set()),
+        (["notify", "list"], set()),
         (["recordings", "missing"], {"plugins", "pluggy", "backends"}),  # its part can tell plugins of a missing call
         (["plugins"], {"plugins", "pluggy", "backends", "tabulate"}),
     ],
@@ -67,7 +68,6 @@ def test_a_command_imports_nothing_heavy_that_it_does_not_use(imported, words, u
 def test_a_listing_imports_only_its_own_command(imported):
     assert {name for name in imported("recordings", "list") if name.startswith("commands.")} == {
         *("commands.lazy", "commands.parts", "commands.recordings", "commands.recordings.list"),
-        "commands.recordings.as_json",
     }
 
 

@@ -1,14 +1,12 @@
-"""A recording as `--json` shows it: times are ISO 8601 in UTC, sizes are bytes. `flask recordings list` and `show`."""
+"""A recording as programs see it: `flask recordings list --json` prints this, and events to programs carry it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recordings.clock import iso_utc
-
-if TYPE_CHECKING:
-    from recordings.model import Copy, Recording
+from recordings.model import Copy, Recording
 
 
 def as_json_object(recording: Recording) -> dict[str, Any]:
@@ -21,7 +19,7 @@ def as_json_object(recording: Recording) -> dict[str, Any]:
         "end_time": plain(recording.end_time),
         "size": recording.size,
         "received_at": plain(recording.received_at),
-        "copies": [_copy(copy) for copy in recording.copies],
+        "copies": [copy_as_json_object(copy) for copy in recording.copies],
         "application_id": recording.application_id,
         "origin": recording.origin,
         "flow": recording.flow,
@@ -33,14 +31,8 @@ def as_json_object(recording: Recording) -> dict[str, Any]:
     }
 
 
-def plain(value: Any) -> Any:
-    """A value of a database row with each time in it as text."""
-    if isinstance(value, datetime):
-        return iso_utc(value)
-    return {name: plain(item) for name, item in value.items()} if isinstance(value, dict) else value
-
-
-def _copy(copy: Copy) -> dict[str, Any]:
+def copy_as_json_object(copy: Copy) -> dict[str, Any]:
+    """The same for one copy."""
     return {
         "storage": copy.storage,
         "key": copy.key,
@@ -53,3 +45,10 @@ def _copy(copy: Copy) -> dict[str, Any]:
         "stored_at": plain(copy.stored_at),
         "next_attempt_at": plain(copy.next_attempt_at),
     }
+
+
+def plain(value: Any) -> Any:
+    """A value of a database row with each time in it as text."""
+    if isinstance(value, datetime):
+        return iso_utc(value)
+    return {name: plain(item) for name, item in value.items()} if isinstance(value, dict) else value
