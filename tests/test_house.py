@@ -200,6 +200,16 @@ def test_only_the_catalogue_writes_the_rows_of_copies():
     assert names([p for p in our_code() if not in_catalogue(p) and re.search(writes, p.read_text())]) == []
 
 
+def test_nothing_changes_or_deletes_what_the_audit_holds():
+    verbs = (
+        r"(?is)\b(update|delete|truncate|drop_table)\b[\s(\"']*(from\s+|table\s+)?[\"']?(\w+\.)?audit\b"
+        r"|\baudit\.(update|delete)\b"
+    )
+    assert re.search(verbs, "delete(audit)")
+    assert re.search(verbs, 'text("UPDATE audit SET x")')
+    assert names([path for path in our_code() if re.search(verbs, path.read_text())]) == []
+
+
 def test_no_exception_is_swallowed_without_a_word():
     silent = [
         f"{path.relative_to(ROOT)}:{handler.lineno}"
