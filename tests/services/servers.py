@@ -41,3 +41,14 @@ def postgres_url(postgres_server_url: str) -> Iterator[str]:
     url, drop = new_database(postgres_server_url)
     yield url
     drop()
+
+
+@pytest.fixture
+def private_postgres() -> Iterator[PrivatePostgres]:
+    """A server that only this test uses, and may stop or freeze."""
+    try:
+        server = PrivatePostgres()
+    except NotInstalled as missing:
+        give_up(missing)
+    with server:
+        yield server
