@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from recordings.catalogue.intake import Intake
     from recordings.catalogue.leases import Leases
     from recordings.catalogue.missing import MissingCalls
+    from recordings.catalogue.people import People
     from recordings.catalogue.schedule import Schedule
     from recordings.engine.engine import Engine
     from recordings.engine.periodic import PeriodicTasks
@@ -77,6 +78,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         environment.require_serving(chosen)
         wiring.register_webhooks(app)
     if serving and context is not None:
+        app.extensions["tapekeeper.demo_door"].open([context.params.get("host")])
         context.call_on_close(wiring.close)
     return app
 
@@ -93,6 +95,12 @@ class Wiring:
         from recordings.catalogue.database import Database
 
         return Database(self.settings.database_url)
+
+    @cached_property
+    def people(self) -> People:
+        from recordings.catalogue.people import People
+
+        return People(self.database)
 
     @cached_property
     def intake(self) -> Intake:
@@ -335,17 +343,10 @@ class Wiring:
     # --- The doors that serve -----------------------------------------------------------------------------------------
 
     def register_console(self, app: Flask) -> None:
-        """Add the routes for browsers, programs and monitors."""
+        """Add the routes for browsers, programs and monitors, and the guard before them."""
         import console
 
-        chosen = self.settings
-        console.register(
-            app,
-            self,
-            version=environment.VERSION,
-            api_tokens=chosen.api_tokens,
-            metrics_public=chosen.metrics_public,
-        )
+        console.register(app, self, self.settings, version=environment.VERSION)
 
     def register_webhooks(self, app: Flask) -> None:
         """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""

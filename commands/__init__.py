@@ -18,6 +18,10 @@ PURPOSES = {
         *("deliveries list", "deliveries show", "plugins"),
     ),
     "Mend": ("doctor", "recordings retry", "recordings verify", "recordings copy", "deliveries replay"),
+    "People": (
+        *("accounts list", "accounts add", "accounts role", "accounts password", "accounts remove"),
+        *("tokens list", "tokens add", "tokens revoke"),
+    ),
     "Try": ("simulate call", "contract", "recordings sweep-source"),
 }
 ABOUT = (
@@ -54,6 +58,17 @@ class Commands(LazyGroup):
 
 cli = Commands(
     __name__,
-    ("contract", "deliveries", "doctor", "migrate", "plugins", "recordings", "simulate", "worker"),
+    (
+        "accounts",
+        "contract",
+        "deliveries",
+        "doctor",
+        "migrate",
+        "plugins",
+        "recordings",
+        "simulate",
+        "tokens",
+        "worker",
+    ),
     help=ABOUT.partition(" Its own")[0],
 )
