@@ -25,6 +25,7 @@ README = (ROOT / "README.md").read_text()
 
 FILE_CEILING = 400
 FUNCTION_CEILING = 40
+VIEW_CEILING = 15
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -149,6 +150,20 @@ def test_no_function_is_over_the_ceiling():
         if "migrations" not in path.parts
         for function in functions(path)
         if (function.end_lineno or 0) - function.lineno >= FUNCTION_CEILING
+    ]
+    assert long == []
+
+
+def test_views_translate_and_nothing_more():
+    long = [
+        f"{path.relative_to(ROOT)}:{view.lineno} {view.name}"
+        for path in tracked("console/*.py")
+        for view in functions(path)
+        for decorator in view.decorator_list
+        if isinstance(decorator, ast.Call)
+        and isinstance(decorator.func, ast.Attribute)
+        and decorator.func.attr in ("get", "post", "put", "patch", "delete", "route")
+        and (view.end_lineno or 0) - view.lineno >= VIEW_CEILING
     ]
     assert long == []
 

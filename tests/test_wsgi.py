@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from settings import SettingsError
+from simulator.application import Gunicorn
 from tests.services.deployment import run_command
 from wsgi import create_app
 
@@ -128,9 +129,10 @@ def test_the_demos_door_opens_under_gunicorn_at_loopback(make_gunicorn, tmp_path
     assert requests.get(f"{gunicorn.url}/login", timeout=30, allow_redirects=False).headers["Location"] == "/"
 
 
-def test_the_demos_door_stops_gunicorn_where_it_listens_for_other_machines(make_gunicorn, tmp_path):
-    gunicorn = make_gunicorn(tmp_path, DEMO_DOOR="true")
-    gunicorn.spawn("--bind", "0.0.0.0:0")
+def test_the_demos_door_stops_gunicorn_where_it_listens_for_other_machines(make_environ, tmp_path):
+    settings = make_environ(tmp_path, DEMO_DOOR="true", PUBLIC_URL="http://127.0.0.1:8000")
+    gunicorn = Gunicorn("wsgi:create_app()", settings, tmp_path / "gunicorn.log", "--bind", "0.0.0.0:0")
+    gunicorn.spawn()
     assert gunicorn.wait() == 3
     assert "tapekeeper cannot start: DEMO_DOOR is 'true': take it out" in gunicorn.log.read_text()
 

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from tests.services.deployment import deploy
 
-__all__ = ["deploy"]
+from .browser import opened
+
+__all__ = ["deploy", "opened"]

@@ -11,9 +11,7 @@ from flask import render_template_string
 from console.access import csp_nonce
 from recordings.access import Actor, Role
 
-from .test_access import BY, OTHER, PASSWORD, Browser, noted, opened
-
-__all__ = ["opened"]
+from .browser import BY, OTHER, PASSWORD, Browser, noted
 
 
 @pytest.mark.parametrize("role", list(Role))

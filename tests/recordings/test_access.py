@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +78,15 @@ def test_an_accent_fits_however_the_keyboard_composes_it():
 def test_a_password_has_a_sensible_length(password):
     with pytest.raises(InvalidInput, match="12 to 1000 characters"):
         hash_password(password)
+
+
+def test_an_unknown_name_costs_the_same_work_as_a_wrong_password():
+    def least(kept):
+        times = []
+        for _ in range(3):
+            begun = time.thread_time()
+            fits("wrong password", kept)
+            times.append(time.thread_time() - begun)
+        return min(times)
+
+    assert 0.5 < least(None) / least(hash_password(PASSWORD)) < 2
