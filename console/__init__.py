@@ -6,14 +6,17 @@ settings: what it needs of them it is given.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from flask import Flask
 
+from recordings.care.readiness import Readiness
+
 from . import access, health, metrics
 
 
-class Parts(access.Parts, health.Parts, metrics.Parts, Protocol):
+class Parts(access.Parts, metrics.Parts, Protocol):
     """What this room uses, each part made at its first use."""
 
 
@@ -24,10 +27,14 @@ class Settings(access.DoorSettings, Protocol):
     def metrics_public(self) -> bool: ...
 
 
-def register(app: Flask, parts: Parts, chosen: Settings, *, version: str) -> None:
-    """Add this room's routes to the app, and the guard before them."""
+def register(app: Flask, parts: Parts, readiness: Callable[[], Readiness], chosen: Settings, *, version: str) -> None:
+    """Add this room's routes to the app, and the guard before them.
+
+    One of the setting's `api_tokens` opens `/metrics`, and lets `/readyz` tell what is wrong; `metrics_public` opens
+    `/metrics` to all. The parts and `readiness` are made at their first use.
+    """
     access.register(app, parts, chosen)
-    app.register_blueprint(health.create_blueprint(parts))
+    app.register_blueprint(health.create_blueprint(readiness, api_tokens=chosen.api_tokens))
     app.register_blueprint(
         metrics.create_blueprint(
             parts, version=version, api_tokens=chosen.api_tokens, metrics_public=chosen.metrics_public

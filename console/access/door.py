@@ -69,7 +69,7 @@ class Parts(Protocol):
 
 def is_for_machines(path: str) -> bool:
     """Whether Vonage or a monitor asks for this path: its route has rules of its own."""
-    return _MACHINES.fullmatch(path) is not None
+    return _MACHINES.fullmatch(re.sub("/{2,}", "/", path)) is not None
 
 
 def is_api(path: str) -> bool:
