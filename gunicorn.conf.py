@@ -50,8 +50,16 @@ def _complaint() -> int:
 
 
 def post_worker_init(worker: Any) -> None:
-    """The app is loaded, and this process serves it."""
-    worker.app.wsgi().extensions["tapekeeper"].start_embedded_worker()
+    """The app is loaded, and this process serves it, at addresses that only gunicorn knows."""
+    from recordings.errors import InvalidInput
+
+    extensions = worker.app.wsgi().extensions
+    try:
+        extensions["tapekeeper.demo_door"].open([listener.getsockname() for listener in worker.sockets])
+    except InvalidInput as error:
+        print(f"tapekeeper cannot start: {error}", file=sys.stderr, flush=True)
+        sys.exit(3)
+    extensions["tapekeeper"].start_embedded_worker()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

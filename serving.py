@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recordings.care.readiness import Readiness
     from recordings.catalogue.database import Database
     from recordings.catalogue.missing import MissingCalls
+    from recordings.catalogue.people import People
     from recordings.catalogue.schedule import Schedule
     from recordings.catalogue.workers import Workers
     from recordings.engine.embedded import EmbeddedWorker
@@ -51,6 +52,8 @@ class Parts(Protocol):
     def settings(self) -> Settings: ...
     @property
     def database(self) -> Database: ...
+    @property
+    def people(self) -> People: ...
     @property
     def storages(self) -> Mapping[str, StorageBackend]: ...
     @property
@@ -81,18 +84,12 @@ class Serving:
     # --- Routes ------------------------------------------------------------------------------------------------------
 
     def register_console(self, app: Flask) -> None:
-        """Add the routes for browsers, programs and monitors."""
+        """Add the routes for browsers, programs and monitors, and the guard before them."""
         import console
 
         chosen = self._parts.settings
-        console.register(
-            app,
-            self._parts,
-            lambda: self.readiness,  # made when it is asked for
-            version=environment.VERSION,
-            api_tokens=chosen.api_tokens,
-            metrics_public=chosen.metrics_public,
-        )
+        # The readiness is made when it is asked for.
+        console.register(app, self._parts, lambda: self.readiness, chosen, version=environment.VERSION)
 
     def register_webhooks(self, app: Flask) -> None:
         """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
@@ -106,7 +103,7 @@ class Serving:
 
     def begin_with(self, app: Flask, context: click.Context | None) -> None:
         """Begin now where no fork can follow, else with the app's first request."""
-        app.before_request(self.begin)
+        app.before_request_funcs.setdefault(None, []).insert(0, self.begin)  # the console's guard ends many a request
         if _never_forks(context):
             self.begin()
 

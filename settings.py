@@ -124,6 +124,28 @@ class Settings:
         "who sends one of these as Bearer token may read /metrics; without any it is closed",
         secret=True,
     )
+    console_password: str = _setting(
+        parse.password, "", "opens the console to whoever signs in as `admin` with it", secret=True
+    )
+    auth_header: str = _setting(
+        parse.header, "", "the header in which a single sign-on proxy names the person, such as X-Remote-User"
+    )
+    auth_proxies: tuple[str, ...] = _setting(
+        parse.networks, (), "addresses and networks of that proxy; from anybody else the header is ignored"
+    )
+    auth_role: str = _setting(
+        parse.choice("viewer", "listener", "operator", "admin"),
+        "viewer",
+        "the role of whoever comes through that proxy and has no account of the same name",
+    )
+    proxy_hops: int = _setting(
+        parse.whole(0, 9),
+        0,
+        "how many proxies stand before this app and add to X-Forwarded-For; 0: the header is not read",
+    )
+    demo_door: bool = _setting(
+        parse.switch, False, "for `make demo` alone: an open console, where no other machine can reach it"
+    )
     metrics_public: bool = _setting(parse.switch, False, "let everybody read /metrics")
     notify_urls: tuple[str, ...] = _setting(
         parse.notify_urls,
@@ -229,7 +251,8 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Set
 def _for_backends(env: Mapping[str, str]) -> dict[str, str]:
     """What backends are given: everything but our own secrets. The variables of the built-in ones are cleaned too."""
     hidden = {item.name.upper() for item in fields(Settings) if item.name.startswith("vonage_")}
-    hidden |= {"DATABASE_URL", "API_TOKENS", "NOTIFY_URLS", "EVENT_WEBHOOK_URL", "EVENT_WEBHOOK_SECRET"}
+    hidden |= {"DATABASE_URL", "API_TOKENS", "CONSOLE_PASSWORD"}
+    hidden |= {"NOTIFY_URLS", "EVENT_WEBHOOK_URL", "EVENT_WEBHOOK_SECRET"}
     theirs = {name for name, *_ in BACKEND_SETTINGS}
     return {name: parse.clean(text) if name in theirs else text for name, text in env.items() if name not in hidden}
 
@@ -252,6 +275,16 @@ def _inconsistencies(settings: Settings) -> Iterator[SettingsError]:
     if settings.retry_first_seconds > settings.retry_max_seconds:
         yield SettingsError(
             "RETRY_FIRST_SECONDS", str(settings.retry_first_seconds), "write less than RETRY_MAX_SECONDS, or raise that"
+        )
+    if settings.auth_header and not settings.auth_proxies:
+        yield SettingsError(
+            "AUTH_PROXIES", None, "write the addresses of the proxy that sets AUTH_HEADER; nobody else may set it"
+        )
+    if settings.auth_proxies and not settings.auth_header:
+        yield SettingsError("AUTH_HEADER", None, "write the header in which AUTH_PROXIES name the person")
+    if settings.demo_door and not parse.is_loopback(settings.public_url):
+        yield SettingsError(
+            "DEMO_DOOR", "true", "take it out: it opens the console to everybody, and PUBLIC_URL is no loopback address"
         )
 
 

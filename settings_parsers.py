@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -95,6 +95,13 @@ def _is_event_secret(word: str) -> bool:
     except ValueError:
         return False
     return word.startswith("whsec_") and 24 <= len(key) <= 64
+
+
+def password(value: str) -> str:
+    """A password that was made up here."""
+    if not 12 <= len(value) <= 1000 or not value.isprintable():
+        raise ValueError("write a password of 12 characters or more, such as `openssl rand -hex 16` prints")
+    return value
 
 
 def _is_ascii(word: str) -> bool:
@@ -206,6 +213,34 @@ def base_url(value: str) -> str:
             "https://calls.example.com makes https://calls.example.com/webhooks/recordings"
         )
     return base
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the address is one that no other machine can reach."""
+    host = _split(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def header(value: str) -> str:
+    """The name of an HTTP header that a proxy sets."""
+    taken = ("authorization", "cookie", "host", "content-type", "content-length", "x-csrftoken")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value) or value.lower() in taken:
+        raise ValueError("write the name of the header in which the proxy names the person, such as X-Remote-User")
+    return value
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """A list of IP addresses and networks. The whole Internet is none: then anybody could claim to be the proxy."""
+    try:
+        listed = [ip_network(word, strict=False) for word in words(value)]
+    except ValueError:
+        listed = []
+    if not listed or any(network.prefixlen == 0 for network in listed):
+        raise ValueError("write the proxy's addresses, such as 10.0.0.5 or 10.0.0.0/24, with spaces between")
+    return tuple(str(network) for network in listed)
 
 
 def media_url(value: str) -> str:

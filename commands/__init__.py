@@ -24,6 +24,10 @@ PURPOSES = {
         *("doctor", "recordings retry", "recordings adopt", "recordings verify", "recordings copy"),
         *("deliveries replay", "notify replay"),
     ),
+    "People": (
+        *("accounts list", "accounts add", "accounts role", "accounts password", "accounts remove"),
+        *("tokens list", "tokens add", "tokens revoke"),
+    ),
     "Try": ("simulate call", "notify test", "contract", "recordings sweep-source"),
 }
 ABOUT = (
@@ -67,6 +71,18 @@ def escape_what_cannot_be_shown() -> None:
 
 cli = Commands(
     __name__,
-    ("contract", "deliveries", "doctor", "migrate", "notify", "plugins", "recordings", "simulate", "worker"),
+    (
+        "accounts",
+        "contract",
+        "deliveries",
+        "doctor",
+        "migrate",
+        "notify",
+        "plugins",
+        "recordings",
+        "simulate",
+        "tokens",
+        "worker",
+    ),
     help=ABOUT.partition(" Its own")[0],
 )

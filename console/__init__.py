@@ -1,4 +1,4 @@
-"""The door for browsers, programs and monitors: today health and metrics.
+"""The door for browsers, programs and monitors: health, metrics, and who may come in.
 
 A door translates: it asks the heart and shows the answer. It decides nothing about a recording's life, and it reads no
 settings: what it needs of them it is given.
@@ -6,30 +6,37 @@ settings: what it needs of them it is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Protocol
 
 from flask import Flask
 
 from recordings.care.readiness import Readiness
 
-from . import health, metrics
+from . import access, health, metrics
 
 
-def register(
-    app: Flask,
-    parts: metrics.Parts,
-    readiness: Callable[[], Readiness],
-    *,
-    version: str,
-    api_tokens: Sequence[str],
-    metrics_public: bool,
-) -> None:
-    """Add this room's routes to the app.
+class Parts(access.Parts, metrics.Parts, Protocol):
+    """What this room uses, each part made at its first use."""
 
-    One of `api_tokens` opens `/metrics`, and lets `/readyz` tell what is wrong; `metrics_public` opens `/metrics` to
-    all. The parts and `readiness` are made at their first use.
+
+class Settings(access.DoorSettings, Protocol):
+    """The settings that this room is given."""
+
+    @property
+    def metrics_public(self) -> bool: ...
+
+
+def register(app: Flask, parts: Parts, readiness: Callable[[], Readiness], chosen: Settings, *, version: str) -> None:
+    """Add this room's routes to the app, and the guard before them.
+
+    One of the setting's `api_tokens` opens `/metrics`, and lets `/readyz` tell what is wrong; `metrics_public` opens
+    `/metrics` to all. The parts and `readiness` are made at their first use.
     """
-    app.register_blueprint(health.create_blueprint(readiness, api_tokens=api_tokens))
+    access.register(app, parts, chosen)
+    app.register_blueprint(health.create_blueprint(readiness, api_tokens=chosen.api_tokens))
     app.register_blueprint(
-        metrics.create_blueprint(parts, version=version, api_tokens=api_tokens, metrics_public=metrics_public)
+        metrics.create_blueprint(
+            parts, version=version, api_tokens=chosen.api_tokens, metrics_public=chosen.metrics_public
+        )
     )

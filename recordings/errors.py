@@ -21,6 +21,12 @@ class CatalogueUnavailable(TapekeeperError):
     """The database cannot commit right now; nothing was acknowledged."""
 
 
+class InvalidInput(TapekeeperError):
+    """What a person or a program gave cannot be used. The message says what would be right, and quotes no secret."""
+
+    retryable = False
+
+
 class LeaseLost(TapekeeperError):
     """Another worker holds this copy now: stop, write nothing more."""
 

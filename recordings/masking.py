@@ -29,6 +29,8 @@ _SECRETS = (
     # `user:password@` is what our own messages write as the example.
     (re.compile(r"(://)(?!user:password@)(?:[^\s/@:]{1,500}@|[^\s/@:]{0,500}:\S{0,500}@)"), f"{MASK}@"),
     (re.compile(r"(\b(?i:bearer|basic)\s+)(?:[\w.~+/=-]*(?:[\d=]|[a-z][A-Z])[\w.~+/=-]*|[\w.~+/=-]{16,})"), MASK),
+    # Our own API tokens; see `recordings.catalogue.tokens`.
+    (re.compile(r"()\btk_[A-Za-z0-9_-]{43}"), MASK),
     # A JSON web token: its header is JSON, so it begins with what base64 makes of `{"`.
     (re.compile(r"()\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
     # Base64 of 64 bytes, which Azure's account keys are, and any base64 of 100 characters or more. A long path is not
@@ -46,7 +48,7 @@ _SECRETS = (
 # Most log lines hold nothing of all this, and a quick look tells so: each pattern above needs one of these.
 _MARKS = (
     *("-----begin", "@", "bearer", "basic", "eyj", "accountkey", "sharedaccess", "sig", "private_key", "passw", "pwd"),
-    *("secret", "token", "apikey", "api_key"),
+    *("secret", "token", "apikey", "api_key", "tk_"),
 )
 _LONG = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}|(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{100}")
 

@@ -25,6 +25,7 @@ README = (ROOT / "README.md").read_text()
 
 FILE_CEILING = 400
 FUNCTION_CEILING = 40
+VIEW_CEILING = 15
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -153,6 +154,20 @@ def test_no_function_is_over_the_ceiling():
     assert long == []
 
 
+def test_views_translate_and_nothing_more():
+    long = [
+        f"{path.relative_to(ROOT)}:{view.lineno} {view.name}"
+        for path in tracked("console/*.py")
+        for view in functions(path)
+        for decorator in view.decorator_list
+        if isinstance(decorator, ast.Call)
+        and isinstance(decorator.func, ast.Attribute)
+        and decorator.func.attr in ("get", "post", "put", "patch", "delete", "route")
+        and (view.end_lineno or 0) - view.lineno >= VIEW_CEILING
+    ]
+    assert long == []
+
+
 def test_every_module_says_what_lives_there():
     exempt = ("migrations",)
     silent = [p for p in our_code() if not ast.get_docstring(parsed(p)) and not set(exempt) & set(p.parts)]
@@ -198,6 +213,16 @@ def test_only_the_catalogue_writes_the_rows_of_copies():
     writes = r"(?i)\b(insert|update|delete)\(\s*(tables\.)?copies\b|\bcopies\.(insert|update|delete)\(|"
     writes += r"\b(insert into|update|delete from) copies\b"
     assert names([p for p in our_code() if not in_catalogue(p) and re.search(writes, p.read_text())]) == []
+
+
+def test_nothing_changes_or_deletes_what_the_audit_holds():
+    verbs = (
+        r"(?is)\b(update|delete|truncate|drop_table)\b[\s(\"']*(from\s+|table\s+)?[\"']?(\w+\.)?audit\b"
+        r"|\baudit\.(update|delete)\b"
+    )
+    assert re.search(verbs, "delete(audit)")
+    assert re.search(verbs, 'text("UPDATE audit SET x")')
+    assert names([path for path in our_code() if re.search(verbs, path.read_text())]) == []
 
 
 def test_no_exception_is_swallowed_without_a_word():

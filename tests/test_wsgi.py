@@ -7,8 +7,10 @@ import sys
 import threading
 
 import pytest
+import requests
 
 from settings import SettingsError
+from simulator.application import Gunicorn
 from tests.services.deployment import run_command
 from wsgi import create_app
 
@@ -107,6 +109,8 @@ def test_commands_work_in_a_real_process_with_an_empty_environment(flask_process
     [
         ({"PUBLIC_URL": ""}, "PUBLIC_URL is not set: "),
         ({"VONAGE_PRIVATE_KEY": "not a key"}, "VONAGE_PRIVATE_KEY is '***': "),
+        ({"AUTH_HEADER": "X-Remote-User"}, "AUTH_PROXIES is not set: "),
+        ({"DEMO_DOOR": "true", "PUBLIC_URL": "https://t.example"}, "DEMO_DOOR is 'true': "),
     ],
 )
 def test_gunicorn_with_a_wrong_setting_ends_with_one_line_and_no_traceback(make_gunicorn, tmp_path, changed, told):
@@ -118,6 +122,19 @@ def test_gunicorn_with_a_wrong_setting_ends_with_one_line_and_no_traceback(make_
     assert [line.startswith(f"tapekeeper cannot start: {told}") for line in complaints] == [True]
     assert "Traceback" not in text
     assert "not a key" not in text
+
+
+def test_the_demos_door_opens_under_gunicorn_at_loopback(make_gunicorn, tmp_path):
+    gunicorn = make_gunicorn(tmp_path, DEMO_DOOR="true").start()
+    assert requests.get(f"{gunicorn.url}/login", timeout=30, allow_redirects=False).headers["Location"] == "/"
+
+
+def test_the_demos_door_stops_gunicorn_where_it_listens_for_other_machines(make_environ, tmp_path):
+    settings = make_environ(tmp_path, DEMO_DOOR="true", PUBLIC_URL="http://127.0.0.1:8000")
+    gunicorn = Gunicorn("wsgi:create_app()", settings, tmp_path / "gunicorn.log", "--bind", "0.0.0.0:0")
+    gunicorn.spawn()
+    assert gunicorn.wait() == 3
+    assert "tapekeeper cannot start: DEMO_DOOR is 'true': take it out" in gunicorn.log.read_text()
 
 
 def test_the_worker_process_tells_a_wrong_setting_alike(flask_process, bare_environ, make_environ, tmp_path):

@@ -254,3 +254,63 @@ outgoing_events = Table(
     Index(None, "created_at"),
     Index(None, "state", "id"),
 )
+
+# --- Who may ----------------------------------------------------------------------------------------------------------
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("password_hash", Text),  # NULL: a single sign-on proxy alone lets this person in
+    Column("generation", String(64), nullable=False),  # random, new with each password: sessions name theirs
+    Column("created_at", UtcTime, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the token, in hex
+    Column("created_at", UtcTime, nullable=False),
+    Column("last_used_at", UtcTime),
+)
+
+# Tries to sign in, by the address they came from, and all together in a row of their own.
+sign_in_tries = Table(
+    "sign_in_tries",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("succeeded_at", UtcTime),
+)
+
+# Rows are added and read; nothing here changes or deletes one. There is no foreign key: a row outlives its recording.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("kind", String(16), nullable=False),  # how the person is known: see `Actor`
+    Column("address", Text),
+    Column("action", String(32), nullable=False),
+    Column("recording_id", _Id),
+    Column("detail", Text, nullable=False),
+    Column("once", Text, unique=True),  # of a playback: what keeps two processes from noting it twice
+    Index(None, "at", "id"),
+    Index(None, "person", "at", "id"),
+    Index(None, "recording_id", "at", "id"),
+)
+
+# Random keys that all processes share, each made at its first use.
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)

@@ -17,7 +17,20 @@ from wsgi import Wiring
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {
     *("requests", "urllib3", "jwt", "cryptography", "marshmallow", "pluggy", "alembic", "prometheus_client"),
-    *("tabulate", "google", "azure", "psycopg", "simulator", "webhooks", "console", "backends", "plugins"),
+    *(
+        "flask_login",
+        "flask_wtf",
+        "wtforms",
+        "tabulate",
+        "google",
+        "azure",
+        "psycopg",
+        "simulator",
+        "webhooks",
+        "console",
+        "backends",
+        "plugins",
+    ),
 }
 
 PROGRAM = """
@@ -54,6 +67,10 @@ def imported(bare_environ, make_environ, tmp_path):
         (["recordings", "list", "--json"], set()),
         (["deliveries", "list"], set()),
         (["notify", "list"], set()),
+        (["accounts", "list"], set()),
+        (["accounts", "add", "anna", "--no-password"], set()),
+        (["tokens", "list"], set()),
+        (["tokens", "add", "grafana"], set()),
         (["recordings", "missing"], {"plugins", "pluggy", "backends"}),  # its part can tell plugins of a missing call
         (["plugins"], {"plugins", "pluggy", "backends", "tabulate"}),
     ],
@@ -83,17 +100,21 @@ assert client.get("/healthz").status_code == 200
 while client.get("/readyz").get_json()["status"] == "starting":
     time.sleep(0.01)
 assert client.get("/metrics").status_code == 200
+assert client.get("/login").status_code == 200
 assert client.get("/webhooks/answer?from=1&to=2&uuid=u&conversation_uuid=CON-1").status_code == 200
 body = dict(recording_uuid="r", conversation_uuid="CON-1", recording_url="https://api.nexmo.com/v1/files/x", size=1)
 assert client.post("/webhooks/recordings", json=body).status_code == 204
 wiring = app.extensions["tapekeeper"]
 wiring.tasks()
 wiring.close()
-ours = ("recordings", "webhooks", "console", "plugins", "requests", "jwt", "marshmallow", "prometheus_client")
+ours = {"recordings", "webhooks", "console", "plugins", "requests", "jwt", "marshmallow", "prometheus_client"}
+ours |= {"flask_login", "flask_wtf", "wtforms"}
 print(sorted(name for name in set(sys.modules) - before if name.partition(".")[0] in ours))
 """
     (tmp_path / "plugins").mkdir()
-    settings = make_environ(tmp_path, METRICS_PUBLIC="true", ALLOW_UNSIGNED_WEBHOOKS="true")
+    settings = make_environ(
+        tmp_path, METRICS_PUBLIC="true", CONSOLE_PASSWORD="correct horse battery", ALLOW_UNSIGNED_WEBHOOKS="true"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,

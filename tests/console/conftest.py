@@ -5,4 +5,6 @@ from __future__ import annotations
 from tests.services.deployment import deploy
 from tests.services.servers import postgres_server_url, postgres_url
 
-__all__ = ["deploy", "postgres_server_url", "postgres_url"]
+from .browser import opened
+
+__all__ = ["deploy", "opened", "postgres_server_url", "postgres_url"]

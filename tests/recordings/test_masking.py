@@ -37,6 +37,7 @@ SECRET = {
     "a bearer's token": ("Authorization: Bearer hunter2hunter2", "Authorization: Bearer ***"),
     "a password of Basic": ("Basic aHVudGVyOjI=", "Basic ***"),
     "a web token": (f"token {JWT} was refused", "token *** was refused"),
+    "a token of ours": (f"tk_{'aB-_' * 10}xyz, revoked", "***, revoked"),
     "an account's key": (f"key {AZURE_KEY}.", "key ***."),
     "long base64": (f"is {'Ab1/' * 40}", "is ***"),
     "long base64 for URLs": (f"is {'Ab1_-' * 30}", "is ***"),

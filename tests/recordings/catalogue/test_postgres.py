@@ -11,10 +11,16 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from recordings.access import Action, Actor, Role
+from recordings.catalogue.accounts import Accounts
+from recordings.catalogue.audit import Audit
 from recordings.catalogue.changes import Changes
 from recordings.catalogue.engines import POSTGRES_CONNECTIONS
 from recordings.catalogue.intake import Intake
+from recordings.catalogue.keys import shared_key
 from recordings.catalogue.leases import Leases
+from recordings.catalogue.throttle import TRIES_BY_ADDRESS, Throttle
+from recordings.catalogue.tokens import Tokens
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
 from tests.services.servers import postgres_server_url, postgres_url, private_postgres  # noqa: F401 - fixtures
@@ -109,6 +115,26 @@ def test_statements_are_not_prepared_because_a_pooler_gives_each_transaction_ano
             connection.execute(text("SELECT :one"), {"one": 1})
     with database.write() as connection:
         assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
+
+
+def test_who_may_is_kept_on_postgres_alike(make_database, database, clock):
+    by = Actor("root", Role.ADMIN, None, "command")
+    Accounts(database, clock=clock).add("anna", Role.LISTENER, "correct horse battery", by=by)
+    assert Accounts(make_database()).check("anna", "correct horse battery").role is Role.LISTENER
+    token = Tokens(database, clock=clock).create("grafana", Role.VIEWER, by=by)
+    assert Tokens(make_database(), clock=clock).find(token).name == "grafana"
+    assert shared_key(database, "session") == shared_key(make_database(), "session")
+
+
+def test_tries_and_playbacks_in_several_processes_are_counted_once_on_postgres(make_database, database, clock):
+    throttles = [Throttle(make_database(), clock=clock) for _ in range(4)]
+    audits = [Audit(make_database(), clock=clock) for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        waits = list(pool.map(lambda number: throttles[number % 4].allows("192.0.2.1"), range(40)))
+        anna = Actor("anna", Role.LISTENER, None, "account")
+        list(pool.map(lambda number: audits[number % 4].note(anna, Action.PLAY, recording_id=1), range(16)))
+    assert waits.count(0) == TRIES_BY_ADDRESS
+    assert len(Audit(database).search().entries) == 1
 
 
 def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, private_postgres):  # noqa: F811

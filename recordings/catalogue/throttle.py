@@ -1,0 +1,83 @@
+"""How often a password may be tried: counted in the database, so that all processes of all hosts share one limit."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, case, delete, or_, update
+
+from recordings.clock import utc_now
+
+from .database import Database
+from .tables import sign_in_tries
+
+WINDOW = timedelta(minutes=5)
+TRIES_BY_ADDRESS = 10
+TRIES_IN_ALL = 100
+_TRUSTED = timedelta(days=30)  # an address where somebody signed in lately is not held up by a flood from elsewhere
+_ALL = "all"
+
+
+class Throttle:
+    """Tries to sign in, by address and in all. Raises `CatalogueUnavailable` as the database does."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.database = database
+        self._clock = clock
+
+    def allows(self, address: str) -> float:
+        """0 when a try is allowed, else the seconds to wait.
+
+        Each try is counted before the password is looked at, so that many at once cannot pass the limit together;
+        `succeeded` gives the address its tries back.
+        """
+        now = self._clock()
+        with self.database.write() as connection:
+            wait, trusted = self._count(connection, _source(address), TRIES_BY_ADDRESS, now)
+            if not wait and not trusted:
+                wait, _ = self._count(connection, _ALL, TRIES_IN_ALL, now)
+        return wait
+
+    def succeeded(self, address: str) -> None:
+        """The try that was just allowed had the right password. Old rows are forgotten, too."""
+        now = self._clock()
+        old = (sign_in_tries.c.since <= now - WINDOW) & or_(
+            sign_in_tries.c.succeeded_at.is_(None), sign_in_tries.c.succeeded_at <= now - _TRUSTED
+        )
+        mine = sign_in_tries.c.source == _source(address)
+        with self.database.write() as connection:
+            connection.execute(update(sign_in_tries).where(mine).values(tries=0, succeeded_at=now))
+            connection.execute(delete(sign_in_tries).where(old, ~mine))
+
+    def _count(self, connection: Connection, source: str, limit: int, now: datetime) -> tuple[float, bool]:
+        """Count one try. The seconds to wait, and whether somebody signed in from there lately."""
+        row = {"source": source, "tries": 1, "since": now}
+        fresh = sign_in_tries.c.since > now - WINDOW
+        statement = (
+            self.database.insert(sign_in_tries)
+            .values(row)
+            .on_conflict_do_update(
+                index_elements=["source"],
+                set_={
+                    "tries": case((fresh, sign_in_tries.c.tries + 1), else_=1),
+                    "since": case((fresh, sign_in_tries.c.since), else_=now),
+                },
+            )
+            .returning(*sign_in_tries.c["tries", "since", "succeeded_at"])
+        )
+        tries, since, succeeded_at = connection.execute(statement).one()
+        wait = max(1.0, (since + WINDOW - now).total_seconds()) if tries > limit else 0.0
+        return wait, succeeded_at is not None and succeeded_at > now - _TRUSTED
+
+
+def _source(address: str) -> str:
+    """What is counted together: an IPv4 address, or the IPv6 network that one customer gets."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 6:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
