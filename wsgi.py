@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from recordings.archive.replicate import Replicator
     from recordings.archive.retrieval import Retrieval
     from recordings.archive.sidecar import SidecarWriter
+    from recordings.archive.waveforms import WaveformMaker
     from recordings.care.repair import Repair
     from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox, Replayed
@@ -251,6 +252,13 @@ class Wiring:
         return Inbox(self.database, self.intake, retention_days=self.settings.delivery_retention_days)
 
     @cached_property
+    def waveforms(self) -> WaveformMaker:
+        from recordings.archive.waveforms import WaveformMaker
+        from recordings.catalogue.waveforms import Waveforms
+
+        return WaveformMaker(Waveforms(self.database), self.storages, self.supervisor.start)
+
+    @cached_property
     def repair(self) -> Repair:
         from recordings.care.repair import Repair
 
@@ -267,15 +275,13 @@ class Wiring:
     def tasks(self) -> PeriodicTasks:
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
+        back_off = partial(self.schedule.back_off_dead, self.policy.backoff)
         return PeriodicTasks(
             [
-                PeriodicTask(
-                    "The back-off of copies that kill their worker",
-                    5,
-                    partial(self.schedule.back_off_dead, self.policy.backoff),
-                ),
+                PeriodicTask("The back-off of copies that kill their worker", 5, back_off),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
+                PeriodicTask("The making of waveforms", 5, self.waveforms.start),
             ]
         )
 
@@ -339,13 +345,8 @@ class Wiring:
         import console
 
         chosen = self.settings
-        console.register(
-            app,
-            self,
-            version=environment.VERSION,
-            api_tokens=chosen.api_tokens,
-            metrics_public=chosen.metrics_public,
-        )
+        tokens, public = chosen.api_tokens, chosen.metrics_public
+        console.register(app, self, version=environment.VERSION, api_tokens=tokens, metrics_public=public)
 
     def register_webhooks(self, app: Flask) -> None:
         """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
@@ -378,6 +379,8 @@ class Wiring:
     def _closings(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """What is open, in the order in which it can be closed: workers first, the database last."""
         made = self.__dict__
+        if "waveforms" in made:
+            yield "The making of waveforms", self.waveforms.stop
         if "engine" in made:
             yield "The engine", self.engine.stop
         if "heartbeat" in made:
