@@ -97,16 +97,21 @@ class Application:
         """Until `/healthz` answers 200; `ApplicationError` when it dies first or takes more than `limit` seconds."""
         deadline = time.monotonic() + limit
         with new_session() as session:
-            while not self._healthy(session):
+            while not self._answers(session, "/healthz"):
                 if self._child is not None and self._child.poll() is not None:
                     raise ApplicationError(f"The application stopped at its start:\n{self.last_lines()}")
                 if time.monotonic() > deadline:
                     raise ApplicationError(f"The application did not answer {self.url}/healthz within {limit:.0f} s.")
                 time.sleep(0.1)
 
-    def _healthy(self, session: requests.Session) -> bool:
+    def answers(self, path: str) -> bool:
+        """Whether this page is there: it answers 200."""
+        with new_session() as session:
+            return self._answers(session, path)
+
+    def _answers(self, session: requests.Session, path: str) -> bool:
         try:
-            return session.get(f"{self.url}/healthz", timeout=1).status_code == 200
+            return session.get(f"{self.url}{path}", timeout=1).status_code == 200
         except requests.RequestException:
             return False
 
