@@ -9,7 +9,18 @@ import sqlite3
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-MEASURED = ("flask", "gunicorn", "sqlalchemy", "huey", "requests", "urllib3", "cryptography", "vonage-voice")
+MEASURED = (
+    "flask",
+    "gunicorn",
+    "sqlalchemy",
+    "huey",
+    "requests",
+    "urllib3",
+    "cryptography",
+    "numpy",
+    "soundfile",
+    "vonage-voice",
+)
 
 
 def header() -> str:
