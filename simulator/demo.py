@@ -27,8 +27,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tabulate import tabulate
 
-from .application import Application, ApplicationError, free_port
+from .application import Application
 from .demo_folder import FOLDER, FolderUnusable, demo_folder, empty, place_settings, shown
+from .processes import ApplicationError
 from .results import CallResult, MadeRecording
 from .signing import public_pem
 from .vonage import FLOWS, PretendVonage
@@ -119,17 +120,16 @@ def _run(work: Path, seconds: float | None, archived: threading.Event) -> None:
     begun = time.monotonic()
     private_key, secret, application_id = new_private_key(), secrets.token_urlsafe(32), str(uuid.uuid4())
     with PretendVonage(application_id, public_pem(private_key), secret) as vonage:
-        port = free_port()
         settings = {
             "VONAGE_APPLICATION_ID": application_id,
             "VONAGE_PRIVATE_KEY": private_key,
             "VONAGE_SIGNATURE_SECRET": secret,
             "RECORDING_HOSTS": vonage.origin,
-            **place_settings(work, port),
+            **place_settings(work),
         }
-        with Application(settings, port, work / "application.log") as application:
+        with Application(settings, work / "application.log") as application:
             say(f"Starting the application at {application.url}; the pretend Vonage is at {vonage.origin}.")
-            application.wait_until_healthy()
+            application.wait_until_ready()
             results = watch(application, place_calls(vonage, application.url), work / "recordings")
             report(results, work, time.monotonic() - begun)
             archived.set()
@@ -227,7 +227,7 @@ def read_back(flow: str, recording: MadeRecording, entry: Mapping[str, Any], fol
 def serve_on(application: Application, seconds: float | None) -> None:
     """Leave all as it is, for so many seconds or until Ctrl-C."""
     end = "Ctrl-C ends it" if seconds is None else f"It ends after {seconds:g} seconds"
-    if application.answers("/"):
+    if application.serves("/"):
         say(f"\nSee and hear them at {application.url}/\n{end}; the files stay.")
     else:
         say(f"\nThe application goes on serving at {application.url}\n{end}; the files stay.")

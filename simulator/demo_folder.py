@@ -65,12 +65,11 @@ def empty(folder: Path) -> None:
                 path.unlink()
 
 
-def place_settings(folder: Path, port: int) -> dict[str, str]:
-    """Where everything of the demo lies: below the folder, and on one loopback port."""
+def place_settings(folder: Path) -> dict[str, str]:
+    """The settings that keep everything of the demo below the folder."""
     # Relative where it can be: a URL of SQLAlchemy has no way to write the odd characters of a checkout's path.
     database = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
     return {
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "DATABASE_URL": f"sqlite:///{database}/tapekeeper.db",
         "STORAGE_URL": (folder / "recordings").as_uri(),
         "FORWARD_TO": "447700900002",

@@ -1,7 +1,9 @@
-"""The deployment that the tests of this folder look at."""
+"""The deployment that the tests of this folder look at, a Postgres for it, and audio to ask for."""
 
 from __future__ import annotations
 
+from tests.console.audio_samples import backend, serve
 from tests.services.deployment import deploy
+from tests.services.servers import postgres_server_url, postgres_url
 
-__all__ = ["deploy"]
+__all__ = ["backend", "deploy", "postgres_server_url", "postgres_url", "serve"]

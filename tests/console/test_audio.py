@@ -1,83 +1,27 @@
-"""Audio through us: ranges to the byte, long replies counted, and a sentence whenever a store gives nothing."""
+"""Audio through us: ranges to the byte, names for downloads, peaks for pages, and the next copy where one fails."""
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 import threading
-from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from flask import Flask, request
 
-from backends.local.storage import LocalStorage
-from console.audio import audio_response, download_name, peaks_json, recording_response
+from console.audio import download_name, peaks_json, recording_response
 from console.bodies import MOST_BYTES, AudioLimits
-from plugins.fakes import FakeSource, body
 from recordings.errors import ObjectNotFound, StorageUnavailable
-from recordings.model import Copy, Recording, State, Waveform
-from recordings.timeouts import TimeLimit
-
-MIB = 1024 * 1024
-SIZE = 3 * MIB + 17
-SMALL = 1000
-KEY = "2026/a.mp3"
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-def content(size=SIZE):
-    return body(1, 0, size)
-
-
-def copy_of(size=SIZE, **changes):
-    fields = {"storage": "file:///tapes", "key": KEY, "state": State.STORED, "size": size, "content_type": "audio/mpeg"}
-    fields |= {"sha256": hashlib.sha256(content(size)).hexdigest(), "attempts": 1, "error": None, "stored_at": NOW}
-    return Copy(**fields | changes)
-
-
-def recording_of(*copies, **changes):
-    fields = {"application_id": "a", "recording_uuid": "aaaaaaaa-bbbb-cccc-dddd-0123456789ab", "state": State.STORED}
-    fields |= {"conversation_uuid": "CON-1", "recording_url": "", "size": None, "start_time": NOW, "end_time": None}
-    return Recording(**fields | {"received_at": NOW, "copies": copies} | changes)
-
-
-class Counted(LocalStorage):
-    """Notes every range that is asked of it."""
-
-    def __init__(self, root):
-        super().__init__(root)
-        self.ranges = []
-
-    def get(self, key, start=0, end=None):
-        self.ranges.append((start, end))
-        return super().get(key, start, end)
-
-
-@pytest.fixture
-def backend(tmp_path):
-    storage = Counted(tmp_path)
-    storage.put(KEY, FakeSource(SIZE, seed=1), content_type="application/octet-stream", metadata={})
-    storage.put("small", FakeSource(SMALL, seed=1), content_type="application/octet-stream", metadata={})
-    return storage
-
-
-@pytest.fixture
-def serve(backend):
-    """`serve(copy, **options)`: a client of an app whose `/play` and `/download` serve this copy."""
-
-    def make(copy=None, backend=backend, **options):
-        app, copy = Flask("audio"), copy or copy_of()
-        app.add_url_rule("/play", "play", lambda: audio_response(backend, copy, request, **options))
-        app.add_url_rule(
-            "/download", "download", lambda: audio_response(backend, copy, request, file_name="a b.mp3", **options)
-        )
-        return app.test_client()
-
-    return make
-
+from recordings.model import State, Waveform
+from tests.console.audio_samples import (
+    ETAG,
+    MIB,
+    SIZE,
+    content,
+    copy_of,
+    raising,
+    recording_of,
+)
 
 RANGES = [  # the header, and the part that it names of SIZE bytes
     ("bytes=0-1", 0, 2),
@@ -146,9 +90,6 @@ def test_a_range_behind_the_end_is_refused_with_the_size(serve, backend, path, m
     assert reply.headers["Content-Range"] == f"bytes */{SIZE}"
     assert method == "HEAD" or f"{SIZE} bytes" in reply.text
     assert backend.ranges == []
-
-
-ETAG = f'"{copy_of().sha256}"'
 
 
 @pytest.mark.parametrize(
@@ -220,160 +161,6 @@ def test_random_ranges_are_right_to_the_byte(serve):
         start, last = sorted(chance.randrange(SIZE) for _ in range(2))
         reply = client.get("/download", headers={"Range": f"bytes={start}-{last}"})
         assert reply.data == content()[start : last + 1]
-
-
-# --- Long replies -----------------------------------------------------------------------------------------------------
-
-
-def test_few_long_replies_run_at_once_and_the_next_one_is_told_when_to_come(serve):
-    client = serve(limits=AudioLimits(long_replies=threading.BoundedSemaphore(2)))
-    with ExitStack() as open_replies:
-        for path in ("/play", "/download"):
-            reply = open_replies.enter_context(client.get(path, buffered=False))
-            assert reply.status_code == 200
-        refused = client.get("/download")
-        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
-        assert "Too many downloads" in refused.text
-        assert client.get("/play", headers={"Range": "bytes=0-"}).status_code == 206, "players are never refused"
-    for _ in range(5):
-        assert client.get("/download").data == content()
-
-
-def test_a_client_that_leaves_gives_its_place_back(serve):
-    client = serve(limits=AudioLimits(long_replies=threading.BoundedSemaphore(1)))
-    for _ in range(3):
-        reply = client.get("/download", buffered=False)
-        assert len(next(reply.iter_encoded())) > 0
-        reply.close()
-
-
-def test_a_short_recording_takes_no_place(serve, backend):
-    limits = AudioLimits(long_replies=threading.BoundedSemaphore(1))
-    limits.long_replies.acquire()
-    reply = serve(copy_of(SMALL, key="small"), limits=limits).get("/download")
-    assert (reply.status_code, reply.data) == (200, content(SMALL))
-
-
-# --- Stores that give nothing -----------------------------------------------------------------------------------------
-
-
-class Stranger:
-    """A backend of which only reading is asked; what it does is the test's."""
-
-    def __init__(self, get):
-        self.get = get
-
-    def head(self, key):
-        return {"size": len(b"".join(self.get(key, 0, None)))}
-
-
-def raising(error):
-    def get(key, start=0, end=None):
-        raise error
-        yield
-
-    return Stranger(get)
-
-
-class NotThere(Exception):
-    pass
-
-
-NotThere.__name__ = "ObjectNotFound"
-ASKS = [("GET", "/play", {"Range": "bytes=0-1"}), ("GET", "/play", {}), ("GET", "/download", {}), ("HEAD", "/play", {})]
-
-
-@pytest.mark.parametrize(("method", "path", "headers"), ASKS)
-@pytest.mark.parametrize("error", [ObjectNotFound("gone"), FileNotFoundError("gone"), NotThere("gone")])
-def test_a_vanished_object_is_a_404_with_what_is_left_to_do(serve, method, path, headers, error):
-    reply = serve(backend=raising(error)).open(path, method=method, headers=headers)
-    assert reply.status_code == 404
-    assert method == "HEAD" or "flask recordings verify --repair" in reply.text
-    assert "Accept-Ranges" not in reply.headers
-
-
-@pytest.mark.parametrize(("method", "path", "headers"), ASKS)
-@pytest.mark.parametrize("error", [StorageUnavailable("secret-host is down"), ValueError(), OSError(5, "Input/output")])
-def test_a_store_that_fails_is_said_without_its_own_words(serve, caplog, method, path, headers, error):
-    reply = serve(backend=raising(error)).open(path, method=method, headers=headers)
-    assert (reply.status_code, reply.headers["Retry-After"]) == (502, "30")
-    assert method == "HEAD" or "flask doctor" in reply.text
-    assert "secret-host" not in reply.text
-    assert "A storage did not give audio" in caplog.text
-
-
-@pytest.mark.parametrize(("method", "path", "headers"), ASKS)
-def test_a_store_that_hangs_is_a_504_within_the_limit(serve, method, path, headers):
-    answers = threading.Event()
-
-    def get(key, start=0, end=None):
-        answers.wait(30)
-        yield content()
-
-    limits = AudioLimits(TimeLimit(0.2), threading.BoundedSemaphore(1))
-    client = serve(backend=Stranger(get), limits=limits)
-    reply = client.open(path, method=method, headers=headers)
-    assert (reply.status_code, reply.headers["Retry-After"]) == (504, "30")
-    answers.set()
-    assert limits.long_replies.acquire(blocking=False), "its place is free again"
-
-
-def test_stores_that_hang_hold_no_more_threads_than_the_limit(serve):
-    answers = threading.Event()
-
-    def get(key, start=0, end=None):
-        answers.wait(30)
-        yield b""
-
-    client = serve(backend=Stranger(get), limits=AudioLimits(TimeLimit(0.1, most=2)))
-    for _ in range(5):
-        assert client.get("/play", headers={"Range": "bytes=0-1"}).status_code == 504
-    assert sum(thread.name == "limited-call" for thread in threading.enumerate()) <= 2
-    answers.set()
-
-
-@pytest.mark.parametrize("given", [b"", content()[: 2 * MIB], content() + b"x"], ids=["none", "fewer", "more"])
-def test_a_store_that_gives_a_wrong_number_of_bytes_is_never_a_reply_that_looks_whole(serve, given):
-    backend = Stranger(lambda key, start=0, end=None: iter([given[:MIB], given[MIB:]]))
-    assert serve(backend=backend).get("/play", headers={"Range": "bytes=0-9"}).status_code == 502
-    if given:
-        reply = serve(backend=backend).get("/download", buffered=False)
-        with pytest.raises(StorageUnavailable, match=r"It gave \d+ bytes"):  # the server breaks the connection off
-            b"".join(reply.iter_encoded())
-        reply.close()
-    else:
-        assert serve(backend=backend).get("/download").status_code == 502
-
-
-def test_a_store_that_hangs_in_the_middle_breaks_the_reply_off_and_frees_its_place(serve, caplog):
-    answers = threading.Event()
-
-    def get(key, start=0, end=None):
-        yield content()[:MIB]
-        answers.wait(30)
-
-    limits = AudioLimits(TimeLimit(0.2), threading.BoundedSemaphore(1))
-    reply = serve(backend=Stranger(get), limits=limits).get("/download", buffered=False)
-    assert reply.status_code == 200
-    with pytest.raises(Exception, match="took longer"):
-        b"".join(reply.iter_encoded())
-    reply.close()
-    answers.set()
-    assert "broke off" in caplog.text
-    assert limits.long_replies.acquire(blocking=False)
-
-
-def test_empty_pieces_of_a_store_are_no_end(serve):
-    pieces = [b"", content()[:MIB], b"", b"", content()[MIB:], b""]
-    reply = serve(backend=Stranger(lambda key, start=0, end=None: iter(pieces))).get("/download")
-    assert reply.data == content()
-
-
-@pytest.mark.parametrize("changes", [{"state": State.WAITING}, {"key": None}, {"size": None}])
-def test_a_copy_that_is_not_stored_has_no_audio(serve, backend, changes):
-    reply = serve(replace(copy_of(), **changes)).get("/play")
-    assert (reply.status_code, reply.text) == (404, "This copy is not stored yet.\n")
-    assert backend.ranges == []
 
 
 # --- A recording with several copies ----------------------------------------------------------------------------------

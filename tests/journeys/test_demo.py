@@ -12,7 +12,7 @@ import sys
 import pytest
 import requests
 
-from tests.conftest import ROOT
+from simulator.application import ROOT
 
 CLOSING = re.compile(
     r"All 5 recordings are archived: read back from storage, byte for byte what was served, "
