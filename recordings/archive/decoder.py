@@ -104,6 +104,8 @@ def _converse(child: subprocess.Popen[bytes], size: int, fetch: Callable[[int, i
 def _waveform(result: dict[str, Any]) -> Waveform:
     if "unreadable" in result:
         raise Unreadable(result["unreadable"])
+    if "failed" in result:
+        raise DecoderEnded(f"The decoder failed. {result['failed']}")
     return Waveform(**result | {"peaks": base64.b64decode(result["peaks"])})
 
 
@@ -149,6 +151,8 @@ def serve() -> None:
         result = asdict(waveform) | {"peaks": base64.b64encode(waveform.peaks).decode()}
     except Unreadable as error:
         result = {"unreadable": str(error)}
+    except Exception as error:  # such as a libsndfile that is not there: the parent says it
+        result = {"failed": f"{type(error).__name__}: {error}"}
     message = json.dumps(result).encode()
     _send(asking, _PAIR.pack(-1, len(message)) + message)
 

@@ -139,7 +139,7 @@ class Waveforms:
         row = {"recording_id": recording_id, "attempts": 1, "due_at": self._clock() + _LEASE}
         statement = self.database.insert(waveforms).values(row).on_conflict_do_nothing()
         with self.database.write() as connection:
-            return connection.execute(statement).rowcount == 1
+            return connection.execute(statement.returning(waveforms.c.recording_id)).first() is not None
 
     def _began_again(self, recording_id: int, attempts: int) -> bool:
         """Count one more attempt; False: another worker was quicker, or the last attempt killed its worker."""

@@ -216,6 +216,11 @@ def silence(seconds):
     return len(header) + size, lambda start, end: (header if start == 0 else b"").ljust(end - start, b"\0")
 
 
+def test_what_goes_wrong_in_another_process_is_said_here():
+    with pytest.raises(DecoderEnded, match=r"failed\. EOFError: the store gave 9 of the bytes from 0 up to 5000"):
+        Decoder().waveform(5000, lambda start, end: bytes(9))
+
+
 def test_a_long_recording_is_asked_for_piece_by_piece_and_once():
     size, read = silence(600)
     asked = []
