@@ -1,4 +1,4 @@
-# make demo   the whole job against a pretend Vonage, with real audio
+# make demo   the whole job against a pretend Vonage, with real audio; in a terminal it serves until Ctrl-C
 # make test   everything that must hold
 # make quick  the tests that need no whole deployment
 # make bench  measured beside the alternatives

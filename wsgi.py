@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from recordings.archive.replicate import Replicator
     from recordings.archive.retrieval import Retrieval
     from recordings.archive.sidecar import SidecarWriter
+    from recordings.archive.waveforms import WaveformMaker
     from recordings.care.repair import Repair
     from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox
@@ -292,6 +293,13 @@ class Wiring:
         return Inbox(self.database, self.intake, retention_days=self.settings.delivery_retention_days)
 
     @cached_property
+    def waveforms(self) -> WaveformMaker:
+        from recordings.archive.waveforms import WaveformMaker
+        from recordings.catalogue.waveforms import Waveforms
+
+        return WaveformMaker(Waveforms(self.database), self.storages, self.supervisor.start)
+
+    @cached_property
     def repair(self) -> Repair:
         from recordings.care.repair import Repair
 
@@ -310,6 +318,7 @@ class Wiring:
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
                 PeriodicTask("The pruning of old events for programs", 600, self.telling.prune),
+                PeriodicTask("The making of waveforms", 5, self.waveforms.start),
             ]
         )
 
@@ -343,11 +352,9 @@ class Wiring:
     def _verifier(self) -> Verifier:
         from webhooks.signature import Verifier
 
-        chosen = self.settings
+        secrets, unsigned = self.settings.vonage_signature_secret, self.settings.allow_unsigned_webhooks
         try:
-            return Verifier(
-                chosen.vonage_signature_secret, chosen.allow_unsigned_webhooks, chosen.signature_max_age_seconds
-            )
+            return Verifier(secrets, unsigned, self.settings.signature_max_age_seconds)
         except ValueError as error:
             raise SettingsError("VONAGE_SIGNATURE_SECRET", "***", str(error)) from None
 
@@ -380,6 +387,8 @@ class Wiring:
         made = self.__dict__
         if "serving" in made:
             yield "The checks of /readyz", self.serving.close
+        if "waveforms" in made:
+            yield "The making of waveforms", self.waveforms.stop
         if "engine" in made:
             yield "The engine", self.engine.stop
         if "workers" in made:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simulator.application import Checkout
 
-from . import acknowledge, idle, machine, memory, start, stores, throughput, wakeup
+from . import acknowledge, idle, machine, memory, peaks, start, stores, throughput, wakeup
 from .stage import Options
 from .table import show
 
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "idle": idle.run,
     "start": start.run,
     "stores": stores.run,
+    "peaks": peaks.run,
 }
 
 

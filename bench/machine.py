@@ -10,7 +10,18 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-MEASURED = ("flask", "gunicorn", "sqlalchemy", "psycopg", "requests", "urllib3", "cryptography", "vonage-voice")
+MEASURED = (
+    "flask",
+    "gunicorn",
+    "sqlalchemy",
+    "psycopg",
+    "requests",
+    "urllib3",
+    "cryptography",
+    "numpy",
+    "soundfile",
+    "vonage-voice",
+)
 
 
 def header() -> str:

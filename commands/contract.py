@@ -34,7 +34,9 @@ class Parts(Protocol):
 
 @click.command("contract", short_help="Try every promise of a storage on a live one.")
 @click.argument("url")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, promise, passed, tried, detail.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line: name, promise, passed, tried, level, detail."
+)
 @click.option(
     "--large-mb", default=64, show_default=True, help="Size of the object that memory is measured with; 0: none."
 )
@@ -44,7 +46,7 @@ def command(parts: Parts, url: str, as_json: bool, large_mb: int) -> None:
 
     URL is what STORAGE_URL would be; credentials come from the same variables. Everything happens below a prefix of its
     own, which is emptied at the end: some hundred small objects, and one of --large-mb. Exit code 1 when a promise is
-    broken.
+    broken that a store must keep. One that it only should keep is a warning.
     """
     from plugins.contract import Target
 
@@ -61,7 +63,7 @@ def command(parts: Parts, url: str, as_json: bool, large_mb: int) -> None:
             _empty(backend, prefix)
             _remove_folders(url, prefix)
     _summarise(results, as_json)
-    sys.exit(0 if all(result.passed for result in results) else 1)
+    sys.exit(1 if any(result.broken for result in results) else 0)
 
 
 @contextmanager
@@ -111,18 +113,22 @@ def _remove_folders(url: str, prefix: str) -> None:
 
 
 def _verdict(result: CheckResult) -> str:
-    if not result.passed:
+    if result.broken:
         return click.style(f"    BROKEN: {result.detail}", fg="red", bold=True)
+    if result.warned:
+        return click.style(f"    WARNING: {result.detail}", fg="yellow")
     return f"    {result.detail}" + (f", in {result.seconds:.1f} s" if result.tried else "")
 
 
 def _summarise(results: list[CheckResult], as_json: bool) -> None:
     from plugins.contract import CHECKS
 
-    broken = [result.name for result in results if not result.passed]
+    broken = [result.name for result in results if result.broken]
+    warned = [result.name for result in results if result.warned]
     untried = [result.name for result in results if not result.tried]
-    clauses = [f"{len(results) - len(broken) - len(untried)} of {len(CHECKS)} promises kept"]
+    clauses = [f"{len(results) - len(broken) - len(warned) - len(untried)} of {len(CHECKS)} promises kept"]
     clauses += [f"{len(untried)} not tried ({', '.join(untried)})"] if untried else []
+    clauses += [f"{len(warned)} only warned of ({', '.join(warned)})"] if warned else []
     clauses += [f"{len(broken)} BROKEN ({', '.join(broken)})"] if broken else []
     if len(results) < len(CHECKS):
         clauses.append("the store cannot be used as it is, so nothing else was tried")

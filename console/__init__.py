@@ -1,4 +1,4 @@
-"""The door for browsers, programs and monitors: health, metrics, and who may come in.
+"""The door for browsers, programs and monitors: health, metrics, audio, and who may come in.
 
 A door translates: it asks the heart and shows the answer. It decides nothing about a recording's life, and it reads no
 settings: what it needs of them it is given.

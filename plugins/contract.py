@@ -15,16 +15,19 @@ from dataclasses import dataclass, field
 
 from recordings.storage import StorageBackend
 
-from .checks import CHECKS, Check
+from .checks import CHECKS, Check, Level
 from .fakes import FakeSource
 from .sandbox import LARGE_BYTES, NotTried, PromiseBroken, Sandbox, child_put
 
-__all__ = ["CHECKS", "Check", "CheckResult", "FakeSource", "Target", "run_check", "run_contract"]
+__all__ = ["CHECKS", "Check", "CheckResult", "FakeSource", "Level", "Target", "run_check", "run_contract"]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found. A check that was not tried has `tried` False and `passed` True; `detail` says why."""
+    """What one check found. A check that was not tried has `tried` False and `passed` True; `detail` says why.
+
+    Where `passed` is False, the `level` says what follows: the store is not fit (`must`), or its author is warned.
+    """
 
     name: str
     promise: str
@@ -32,6 +35,17 @@ class CheckResult:
     detail: str
     seconds: float
     tried: bool = True
+    level: Level = Level.MUST
+
+    @property
+    def broken(self) -> bool:
+        """Recordings would depend on a promise that the store does not keep."""
+        return not self.passed and self.level is Level.MUST
+
+    @property
+    def warned(self) -> bool:
+        """The store does not keep a promise that it should keep; it is fit all the same."""
+        return not self.passed and self.level is Level.SHOULD
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,8 @@ class Target:
 def run_check(check: Check, target: Target, *, prefix: str = "contract") -> CheckResult:
     """Run one check below a prefix of its own inside `prefix`, and delete what it stored. Never raises."""
     if check.name in target.skip:
-        return CheckResult(check.name, check.promise, True, f"not tried: {target.skip[check.name]}", 0.0, tried=False)
+        reason = f"not tried: {target.skip[check.name]}"
+        return CheckResult(check.name, check.promise, True, reason, 0.0, tried=False, level=check.level)
     check_prefix = f"{prefix}/{check.name}-{secrets.token_hex(4)}"
     sandbox = Sandbox(target.backend, check_prefix, target.spawn_url, target.spawn_env, target.large_bytes)
     started = time.monotonic()
@@ -76,7 +91,7 @@ def run_check(check: Check, target: Target, *, prefix: str = "contract") -> Chec
         leftovers = sandbox.clean_up()
     if leftovers and passed:
         detail, passed = f"what it stored could not be deleted: {leftovers}", False
-    return CheckResult(check.name, check.promise, passed, detail, time.monotonic() - started, tried)
+    return CheckResult(check.name, check.promise, passed, detail, time.monotonic() - started, tried, check.level)
 
 
 def run_contract(

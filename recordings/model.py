@@ -204,3 +204,18 @@ class Recording:
     direction: str | None = None
     region_url: str | None = None
     copies: tuple[Copy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waveform:
+    """What was measured from a recording's audio itself: its length, its channels, and how loud it is over time.
+
+    `peaks` holds `points` bytes a channel, one channel after the other: the loudest sample of each stretch, from 0 to
+    127. All stretches are equally long.
+    """
+
+    seconds: float
+    channels: int
+    sample_rate: int
+    points: int
+    peaks: bytes = field(repr=False)

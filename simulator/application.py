@@ -209,8 +209,12 @@ class Application(Gunicorn):
 
     def ready(self) -> bool:
         """`/healthz` answers 200."""
+        return self.serves("/healthz")
+
+    def serves(self, path: str) -> bool:
+        """This page is there: it answers 200."""
         with contextlib.suppress(OSError), new_session() as session:  # what requests raises is an OSError
-            return session.get(f"{self.url}/healthz", timeout=2).status_code == 200
+            return session.get(f"{self.url}{path}", timeout=2).status_code == 200
         return False
 
     def flask(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -1,18 +1,19 @@
 """`make demo`: the whole application against the pretend Vonage, on real speech, with nothing to set up.
 
 Here lives the story: five calls, one in each flow, until every recording lies in the storage folder and its bytes have
-been read back and compared. Exit status 0 when they all do, 1 when something did not arrive.
+been read back and compared. Exit status 0 when they all do, 1 when something did not arrive. The files stay. In a
+terminal the application goes on serving until Ctrl-C; DEMO_SECONDS says for how long instead, and a pipe waits for
+nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -27,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tabulate import tabulate
 
 from .application import Application
+from .demo_folder import FOLDER, FolderUnusable, demo_folder, empty, place_settings, shown
 from .processes import ApplicationError
 from .results import CallResult, MadeRecording
 from .signing import public_pem
@@ -38,6 +40,10 @@ HEADERS = ("flow", "recording", "file", "size", "SHA-256", "seconds")
 
 class DemoFailure(Exception):
     """Something did not arrive; the message says what."""
+
+
+class BadSeconds(Exception):
+    """DEMO_SECONDS is no number of seconds."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +67,31 @@ class Archived:
         )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Run the demo; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m simulator.demo", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--keep", action="store_true", help="leave everything running afterwards, for a look around")
+    parser.add_argument("--keep", action="store_true", help="go on serving until Ctrl-C, also without a terminal")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files are left (default: var/demo)")
     options = parser.parse_args(argv)
     for ending in (signal.SIGTERM, signal.SIGINT):  # SIGINT too: a shell's background job has it ignored
         signal.signal(ending, _terminated)
-    work = Path(tempfile.mkdtemp(prefix="tapekeeper-demo-"))
+    folder, archived = options.folder.absolute(), threading.Event()
     try:
-        _run(work, keep=options.keep)
+        seconds = serving_seconds(environ.get("DEMO_SECONDS", ""), options.keep or _in_a_terminal())
+        with demo_folder(folder) as work:
+            _run(work, seconds, archived)
     except KeyboardInterrupt:
+        if archived.is_set():  # while it served: that is how it ends
+            return 0
         print("\nStopped; the application was ended and nothing is left behind.")
-        shutil.rmtree(work, ignore_errors=True)
+        empty(folder)
         return 130
-    except (ApplicationError, DemoFailure) as error:
-        print(f"{error}\nThe application's log is {work / 'application.log'}.", file=sys.stderr)
+    except (FolderUnusable, BadSeconds) as error:
+        print(error, file=sys.stderr)
         return 1
-    shutil.rmtree(work, ignore_errors=True)
+    except (ApplicationError, DemoFailure) as error:
+        print(f"{error}\nThe application's log is {shown(folder / 'application.log')}.", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -86,7 +99,24 @@ def _terminated(_: int, __: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run(work: Path, *, keep: bool) -> None:
+def _in_a_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def serving_seconds(text: str, on: bool) -> float | None:
+    """For how long the application goes on serving in the end. None: until Ctrl-C. `text` is DEMO_SECONDS."""
+    if not text:
+        return None if on else 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:  # not-a-number neither
+        raise BadSeconds(f"DEMO_SECONDS is {text!r}. Write for how many seconds the demo goes on serving, such as 60.")
+    return seconds
+
+
+def _run(work: Path, seconds: float | None, archived: threading.Event) -> None:
     begun = time.monotonic()
     private_key, secret, application_id = new_private_key(), secrets.token_urlsafe(32), str(uuid.uuid4())
     with PretendVonage(application_id, public_pem(private_key), secret) as vonage:
@@ -100,33 +130,29 @@ def _run(work: Path, *, keep: bool) -> None:
         with Application(settings, work / "application.log") as application:
             say(f"Starting the application at {application.url}; the pretend Vonage is at {vonage.origin}.")
             application.wait_until_ready()
-            archived = watch(application, place_calls(vonage, application.url), work / "recordings")
-            print(f"\n{tabulate([recording.row() for recording in archived], HEADERS, disable_numparse=True)}\n")
-            took = time.monotonic() - begun
-            print(
-                f"All {len(archived)} recordings are archived: read back from storage, byte for byte what was served, "
-                f"{took:.0f} seconds after the start."
-            )
-            if keep:
-                linger(application.url, work)
+            results = watch(application, place_calls(vonage, application.url), work / "recordings")
+            report(results, work, time.monotonic() - begun)
+            archived.set()
+            if seconds != 0:
+                serve_on(application, seconds)
+
+
+def report(results: Sequence[Archived], work: Path, took: float) -> None:
+    """Say what was archived, and where it lies."""
+    print(f"\n{tabulate([archived.row() for archived in results], HEADERS, disable_numparse=True)}\n")
+    print("The files stay, until the next demo:")
+    for archived in results:
+        print(f"  {shown(work / 'recordings' / archived.key)}")
+    say(
+        f"\nAll {len(results)} recordings are archived: read back from storage, byte for byte what was served, "
+        f"{took:.0f} seconds after the start."
+    )
 
 
 def new_private_key() -> str:
     """An RSA key such as the dashboard gives: PKCS#8 PEM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-
-
-def place_settings(work: Path) -> dict[str, str]:
-    """The settings that keep everything of the demo below `work`."""
-    return {
-        "DATABASE_URL": f"sqlite:///{work}/tapekeeper.db",
-        "STORAGE_URL": f"file://{work}/recordings",
-        "FORWARD_TO": "447700900002",
-        "VONAGE_NUMBER": "447700900000",
-        "TMPDIR": str(work),
-        "DEMO_DOOR": "true",  # the console without a password: the application listens at loopback alone
-    }
 
 
 def place_calls(vonage: PretendVonage, url: str) -> dict[str, tuple[str, MadeRecording]]:
@@ -198,10 +224,14 @@ def read_back(flow: str, recording: MadeRecording, entry: Mapping[str, Any], fol
     return Archived(flow, recording, copy["key"], hashlib.sha256(content).hexdigest(), seconds)
 
 
-def linger(url: str, work: Path) -> None:
-    """Leave all as it is until Ctrl-C."""
-    print(f"The application runs at {url}; its files are below {work}. Ctrl-C ends everything.")
-    threading.Event().wait()
+def serve_on(application: Application, seconds: float | None) -> None:
+    """Leave all as it is, for so many seconds or until Ctrl-C."""
+    end = "Ctrl-C ends it" if seconds is None else f"It ends after {seconds:g} seconds"
+    if application.serves("/"):
+        say(f"\nSee and hear them at {application.url}/\n{end}; the files stay.")
+    else:
+        say(f"\nThe application goes on serving at {application.url}\n{end}; the files stay.")
+    threading.Event().wait(seconds)
 
 
 def say(line: str) -> None:

@@ -44,11 +44,16 @@ def head(backend: StorageBackend, key: str) -> ObjectInfo | None:
     try:
         answer: Any = backend.head(key)
     except Exception as error:
-        # A stranger's backend need not import our class: its name is the contract.
-        if isinstance(error, FileNotFoundError) or type(error).__name__ == "ObjectNotFound":
+        if is_missing(error):
             return None
         raise
     return _info(key, answer)
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether a backend says by this error that there is no such object."""
+    # A stranger's backend need not import our class: its name is the contract.
+    return isinstance(error, FileNotFoundError) or type(error).__name__ == "ObjectNotFound"
 
 
 def listed(backend: StorageBackend, prefix: str = "") -> Iterator[ObjectInfo]:

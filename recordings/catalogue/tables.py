@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -205,6 +206,24 @@ transcriptions = Table(
     Column("error", Text),
     Index(None, "recording_uuid"),
     Index(None, "delivery_id"),
+)
+
+# What was measured from the audio of a recording; see `recordings.model.Waveform`.
+waveforms = Table(
+    "waveforms",
+    metadata,
+    Column("recording_id", _Id, ForeignKey("recordings.id"), primary_key=True, autoincrement=False),
+    Column("attempts", Integer, nullable=False),
+    # When a worker may measure it again: the end of a lease or of a back-off. NULL: it is made, or given up.
+    Column("due_at", UtcTime),
+    Column("seconds", Float),
+    Column("channels", Integer),
+    Column("sample_rate", Integer),
+    Column("points", Integer),
+    Column("peaks", LargeBinary),
+    Column("made_at", UtcTime),
+    Column("error", Text),
+    Index(None, "due_at", sqlite_where=DUE, postgresql_where=DUE),
 )
 
 # The workers of all hosts, by an id that each makes at its start.

@@ -71,13 +71,29 @@ def test_a_broken_promise_is_told_and_ends_with_1(deploy, memory):
     assert "second_put_writes_nothing" in done.stdout.splitlines()[-1].partition("BROKEN")[2]
 
 
+def test_a_promise_that_only_should_be_kept_is_a_warning_and_ends_with_0(deploy, memory):
+    memory('if not KEY.fullmatch(key) or len(key) > 512 or max(map(len, key.split("/"))) > 200:', "if False:")
+    deployment = deploy()
+    done = deployment.run("contract", "memory://demo", "--large-mb", "0")
+    assert done.exit_code == 0, done.output
+    assert "    WARNING: put() accepted the key ''" in done.stdout
+    assert "BROKEN" not in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("1 only warned of (illegal_keys_are_refused).")
+    verdicts = deployment.objects("contract", "memory://demo", "--large-mb", "0")
+    assert [(one["name"], one["level"]) for one in verdicts if not one["passed"]] == [
+        ("illegal_keys_are_refused", "should")
+    ]
+
+
 def test_json_is_one_object_a_line_with_the_summary_apart(deployment, tmp_path):
     run = deployment.run("contract", f"file://{tmp_path}/store", "--large-mb", "0", "--json")
     assert "promises kept" in run.stderr
     assert "promises kept" not in run.stdout
     verdicts = deployment.objects("contract", f"file://{tmp_path}/store", "--large-mb", "0")
     assert [verdict["name"] for verdict in verdicts] == [check.name for check in CHECKS]
-    assert {tuple(verdict) for verdict in verdicts} == {("name", "promise", "passed", "detail", "seconds", "tried")}
+    assert {tuple(verdict) for verdict in verdicts} == {
+        ("name", "promise", "passed", "detail", "seconds", "tried", "level")
+    }
     assert [verdict["name"] for verdict in verdicts if not verdict["tried"]] == ["memory_stays_bounded"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from backends.local.storage import LocalStorage
-from plugins.contract import CHECKS, CheckResult, FakeSource, Target, run_check, run_contract
+from plugins.contract import CHECKS, CheckResult, FakeSource, Level, Target, run_check, run_contract
 from recordings.storage import ObjectInfo, PutResult
 
 MIB = 1024 * 1024
@@ -107,6 +108,16 @@ class ListsBackwards(Sabotaged):
         yield from reversed(list(super().list(prefix)))
 
 
+class ListsTooLittle(Sabotaged):
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        yield from list(super().list(prefix))[1:]
+
+
+class MislabelsAll(Sabotaged):
+    def head(self, key: str) -> ObjectInfo:
+        return ObjectInfo(key=key, size=super().head(key).size, content_type="text/html")
+
+
 class DeletesLoudly(Sabotaged):
     def delete(self, key: str) -> None:
         super().head(key)
@@ -156,14 +167,17 @@ CASES = [
     (WritesInPlace, "killed_writer_leaves_no_trace"),
     (WritesInPlace, "race_has_one_winner"),
     (WritesInPlace, "illegal_keys_are_refused"),
-    (ReadsAllAtOnce, "source_is_used_rightly"),
+    (ReadsAllAtOnce, "source_is_read_in_pieces"),
+    (ReadsAllAtOnce, "memory_stays_bounded"),
     (ReadsHugePieces, "memory_stays_bounded"),
     (Translates, "broken_source_leaves_no_trace"),
     (SwallowsTheEnd, "source_is_used_rightly"),
     (MissingIsKeyError, "missing_is_said_plainly"),
     (EndIsInclusive, "ranges_are_exact"),
     (ListsBackwards, "list_is_in_order"),
-    (ListsBackwards, "legal_keys_work"),
+    (ListsTooLittle, "list_is_complete"),
+    (ListsTooLittle, "legal_keys_work"),
+    (MislabelsAll, "labels_are_kept"),
     (DeletesLoudly, "delete_is_final"),
     (LiesAboutTheSize, "head_agrees_with_put"),
     (LiesAboutTheDigest, "head_agrees_with_put"),
@@ -189,10 +203,37 @@ def test_a_backend_that_breaks_a_promise_is_caught(kind: type[Sabotaged], name: 
     assert verdict.detail
 
 
+def test_a_plugin_that_leaves_keys_to_us_and_buffers_short_recordings_is_fit() -> None:
+    """What such a plugin breaks is warned of; everything else fails it."""
+    spared = {"illegal_keys_are_refused", "source_is_read_in_pieces"}
+    spared |= {"labels_are_kept", "list_is_in_order", "signed_url_serves", "close_may_be_repeated"}
+    assert {check.name for check in CHECKS if check.level is Level.SHOULD} == spared
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "broken"),
+    [(OpensBeforeLooking, "illegal_keys_are_refused", False), (Overwrites, "second_put_writes_nothing", True)],
+)
+def test_a_result_says_whether_the_store_is_unfit_or_its_author_warned(
+    kind: type[Sabotaged], name: str, broken: bool, tmp_path: Path
+) -> None:
+    verdict = verdict_on(kind, name, tmp_path)
+    assert (verdict.passed, verdict.broken, verdict.warned) == (False, broken, not broken)
+    kept = verdict_on(Sabotaged, name, tmp_path)
+    assert (kept.passed, kept.broken, kept.warned) == (True, False, False)
+    assert kept.level is verdict.level
+
+
+def test_the_readme_has_each_promise_with_its_level() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "plugins" / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (must|should) \| \w", readme, re.MULTILINE)
+    assert rows == [(check.name, check.level) for check in CHECKS]
+
+
 def test_each_promise_is_a_sentence() -> None:
     for check in CHECKS:
         assert check.promise.endswith("."), check.name
-        assert len(check.promise.split()) > 5
+        assert len(check.promise.split()) > 4
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
 

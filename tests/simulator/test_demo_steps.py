@@ -14,6 +14,7 @@ import requests
 
 from simulator import demo
 from simulator.application import Application, Checkout
+from simulator.demo_folder import FolderUnusable, demo_folder, shown
 from simulator.processes import ApplicationError, free_port
 from simulator.results import MadeRecording, Reply, SentEvent
 
@@ -150,3 +151,62 @@ def test_what_does_not_arrive_is_named(made, tmp_path, entries, words):
 def test_calls_that_nobody_answers_fail_with_a_sentence(vonage):
     with pytest.raises(demo.DemoFailure, match=r"flow voicemail went wrong: an event to .* was answered Connection"):
         demo.place_calls(vonage, f"http://127.0.0.1:{free_port()}")
+
+
+# --- What is left behind ----------------------------------------------------------------------------------------------
+
+
+def test_a_second_demo_starts_clean_and_removes_only_what_a_demo_makes(tmp_path):
+    with demo_folder(tmp_path / "demo") as folder:
+        (folder / "recordings/2026").mkdir(parents=True)
+        (folder / "recordings/2026/a.mp3").write_bytes(b"old")
+        for name in ("application.log", "tapekeeper.db", "tapekeeper.db-wal", "mine.txt"):
+            (folder / name).write_text("old")
+    assert (folder / "recordings/2026/a.mp3").exists(), "the files stay"
+    assert not (folder / "scratch").exists()
+    with demo_folder(folder):
+        assert sorted(path.name for path in folder.iterdir()) == [".lock", "mine.txt", "scratch"]
+
+
+def test_what_a_link_points_to_is_not_removed(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/precious").write_text("")
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo/recordings").symlink_to(tmp_path / "elsewhere")
+    with demo_folder(tmp_path / "demo"):
+        pass
+    assert (tmp_path / "elsewhere/precious").exists()
+
+
+def test_a_folder_in_which_another_demo_runs_is_left_alone(tmp_path):
+    with demo_folder(tmp_path) as folder:
+        (folder / "recordings").mkdir()
+        with pytest.raises(FolderUnusable, match=r"Another demo still runs in .* Ctrl-C"), demo_folder(tmp_path):
+            pass
+        assert (folder / "recordings").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FolderUnusable, match=r"cannot be used: .* --folder"), demo_folder(tmp_path / "file/demo"):
+        pass
+
+
+def test_a_path_is_shown_as_one_types_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shown(tmp_path / "var/demo") == "var/demo"
+    assert shown(tmp_path.parent / "other") == str(tmp_path.parent / "other")
+
+
+@pytest.mark.parametrize(
+    ("text", "terminal", "seconds"),
+    [("", True, None), ("", False, 0), ("0", True, 0), ("2.5", True, 2.5), ("60", False, 60)],
+)
+def test_a_terminal_waits_for_ctrl_c_a_pipe_for_nothing_and_seconds_rule(text, terminal, seconds):
+    assert demo.serving_seconds(text, terminal) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf", "1e99"])
+def test_seconds_that_are_none_are_refused(text, capsys):
+    assert demo.main([], {"DEMO_SECONDS": text}) == 1
+    assert capsys.readouterr().err.startswith(f"DEMO_SECONDS is {text!r}. Write for how many seconds")

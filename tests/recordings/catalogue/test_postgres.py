@@ -21,7 +21,9 @@ from recordings.catalogue.keys import shared_key
 from recordings.catalogue.leases import Leases
 from recordings.catalogue.throttle import TRIES_BY_ADDRESS, Throttle
 from recordings.catalogue.tokens import Tokens
+from recordings.catalogue.waveforms import Waveforms, measured
 from recordings.errors import CatalogueUnavailable
+from recordings.model import Waveform
 from recordings.timeouts import Deadline
 from tests.services.servers import postgres_server_url, postgres_url, private_postgres  # noqa: F401 - fixtures
 
@@ -146,3 +148,20 @@ def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, priv
     assert time.monotonic() - began < 5
     with database.write() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_workers_of_several_processes_share_the_waveforms_out(make_database, database, new_copy, clock):
+    for _ in range(6):
+        new_copy()
+    with database.write() as connection:
+        connection.execute(text("UPDATE copies SET state = 'stored', size = 1, key = 'a.mp3'"))
+        storages = connection.scalars(text("SELECT DISTINCT storage FROM copies")).all()
+    workers = [Waveforms(make_database(), clock=clock) for _ in range(3)]
+    claims = [worker.take(storages) for _ in range(2) for worker in workers]
+    assert len({claim.recording_id for claim in claims}) == 6
+    waveform = Waveform(1.5, 1, 8000, 3, b"\x00\x7f\x01")
+    workers[0].made(claims[0], waveform)
+    assert measured(database, claims[0].recording_id).waveform == waveform
+    assert workers[1].failed(claims[1], "the store was away")
+    clock.move(15 * 60)
+    assert workers[2].take(storages).attempts == 2
