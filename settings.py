@@ -16,6 +16,7 @@ from typing import Any
 
 import settings_parsers as parse
 from recordings.masking import MASK, masked
+from settings_database import database_url
 
 VERSION = "0.1.0"
 ROOT = parse.ROOT
@@ -70,7 +71,7 @@ class Settings:
         "hosts that may get the JWT; an entry with a scheme is one exact origin, for a simulator",
     )
     database_url: str = _setting(
-        parse.database_url,
+        database_url,
         f"sqlite:///{ROOT / 'var/tapekeeper.db'}",
         "the catalogue: sqlite:///… or postgres://…; in a password @ is written %40, / is %2F, ? is %3F",
         secret=True,

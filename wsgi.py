@@ -56,6 +56,13 @@ if TYPE_CHECKING:
     from webhooks.replay import Interpreter
     from webhooks.signature import Verifier
 
+# The parts that hold something open, and the method that ends each: workers first, the database last.
+_CLOSED = (
+    *(("serving", "close"), ("waveforms", "stop"), ("engine", "stop"), ("workers", "leave")),
+    *(("heartbeat", "release_all"), ("webhook_context", "close"), ("hooks", "close"), ("supervisor", "stop")),
+    *(("storages", "close"), ("replicator", "close"), ("fetcher", "close"), ("telling", "close")),
+    ("database", "close"),
+)
 _THREADS_SECONDS = 2.0  # for threads that were told to stop, to leave the database alone before it is closed
 
 log = logging.getLogger(__name__)
@@ -383,31 +390,10 @@ class Wiring:
             del self.__dict__[name]
 
     def _closings(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        """What is open, in the order in which it can be closed: workers first, the database last."""
-        made = self.__dict__
-        if "serving" in made:
-            yield "The checks of /readyz", self.serving.close
-        if "waveforms" in made:
-            yield "The making of waveforms", self.waveforms.stop
-        if "engine" in made:
-            yield "The engine", self.engine.stop
-        if "workers" in made:
-            yield "The sign of life", self.workers.leave
-        if "heartbeat" in made:
-            yield "The heartbeat", self.heartbeat.release_all
-        if "webhook_context" in made:
-            yield "The webhooks' writers", self.webhook_context.close
-        if "hooks" in made:
-            yield "What plugins are to be told", self.hooks.close
-        if "supervisor" in made:
-            yield "The supervisor", partial(self.supervisor.stop, _THREADS_SECONDS)
-        for url, backend in made.get("storages", {}).items():
-            yield url, backend.close
-        if "replicator" in made:
-            yield "A former storage", self.replicator.close
-        if "fetcher" in made:
-            yield "The connections to Vonage", self.fetcher.close
-        if "telling" in made:
-            yield "The connections to the program that is told", self.telling.close
-        if "database" in made:
-            yield "The database", self.database.close
+        """What is open, with the function that closes it, in the order of `_CLOSED`."""
+        for name, method in _CLOSED:
+            if name == "storages":
+                yield from ((url, backend.close) for url, backend in self.__dict__.get(name, {}).items())
+            elif name in self.__dict__:
+                close = getattr(self.__dict__[name], method)
+                yield name, partial(close, _THREADS_SECONDS) if name == "supervisor" else close
