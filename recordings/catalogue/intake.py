@@ -25,10 +25,12 @@ from recordings.model import (
     State,
     Transcription,
     conversation_key,
+    worst,
 )
 from recordings.timeouts import Deadline
 
 from .database import Database
+from .derived import follow_calls
 from .tables import call_events, calls, copies, deliveries, recordings, transcriptions
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,8 @@ class Intake:
             outcomes = self._announce_all(connection, arrivals)
             wanted = [outcome.recording_id for of_one in outcomes for outcome in of_one if outcome.wanted]
             copy_ids = self._new_copies(connection, wanted)
-            self._store_deliveries(connection, arrivals, outcomes)
+            call_keys = self._store_deliveries(connection, arrivals, outcomes)
+            follow_calls(connection, call_keys | _new_keys(arrivals, outcomes))
             if copy_ids:
                 self.database.tell_others(connection)
         if copy_ids:
@@ -133,13 +136,18 @@ class Intake:
             "expectation": "expected" if call.records else None,
         }
         with self.database.write() as connection:
-            self._upsert_call(connection, application_id, call.conversation_uuid, values, values)
+            keys = self._upsert_call(connection, application_id, call.conversation_uuid, values, values)
+            follow_calls(connection, keys)
 
     def _store_deliveries(
         self, connection: Connection, arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome]]
-    ) -> None:
-        """The raw deliveries, and the rows that refer to theirs: to most, which announce a recording, none refers."""
+    ) -> set[str]:
+        """Insert the raw deliveries and the rows that refer to them. Returns the conversations of the calls written.
+
+        Most deliveries announce a recording and nothing else: no row refers to them.
+        """
         plain = []
+        call_keys: set[str] = set()
         for arrival, of_one in zip(arrivals, outcomes, strict=True):
             verdict = {"outcome": _word(of_one), "recording_id": of_one[0].recording_id if of_one else None}
             further = [event for event in arrival.events if not isinstance(event, Announcement)]
@@ -148,9 +156,10 @@ class Intake:
                 continue
             delivery_id = self._store_delivery(connection, arrival, verdict)
             for event in further:
-                self._note(connection, arrival.delivery, delivery_id, event)
+                call_keys |= self._note(connection, arrival.delivery, delivery_id, event)
         if plain:
             connection.execute(_NEW_DELIVERIES, plain)
+        return call_keys
 
     def _store_delivery(self, connection: Connection, arrival: _Arrival, verdict: dict[str, Any]) -> int:
         if arrival.row_id is not None:
@@ -171,11 +180,13 @@ class Intake:
             "jti": delivery.jti,
         }
 
-    def _note(self, connection: Connection, delivery: Delivery, delivery_id: int, event: Event) -> None:
+    def _note(self, connection: Connection, delivery: Delivery, delivery_id: int, event: Event) -> set[str]:
+        """Insert what an event says. Returns the conversations of the call that it wrote."""
         if isinstance(event, CallEvent):
-            self._note_call_event(connection, delivery, delivery_id, event)
-        elif isinstance(event, Transcription):
+            return self._note_call_event(connection, delivery, delivery_id, event)
+        if isinstance(event, Transcription):
             self._note_transcription(connection, delivery, delivery_id, event)
+        return set()
 
     # --- Announcements -----------------------------------------------------------------------------------------------
 
@@ -236,6 +247,7 @@ class Intake:
             "format": event.format,
             "channels": event.channels,
             "empty": event.empty,
+            "state": worst([] if event.empty else [State.PENDING for _ in self._storages]).value,
         }
 
     def _new_copies(self, connection: Connection, recording_ids: Sequence[int]) -> dict[int, list[int]]:
@@ -268,7 +280,9 @@ class Intake:
 
     # --- Calls -------------------------------------------------------------------------------------------------------
 
-    def _note_call_event(self, connection: Connection, delivery: Delivery, delivery_id: int, event: CallEvent) -> None:
+    def _note_call_event(
+        self, connection: Connection, delivery: Delivery, delivery_id: int, event: CallEvent
+    ) -> set[str]:
         for conversation in event.conversation_uuids:
             row = {
                 "delivery_id": delivery_id,
@@ -279,10 +293,11 @@ class Intake:
                 "timestamp": event.timestamp,
             }
             connection.execute(insert(call_events), row)
-        if event.conversation_uuids:
-            new_values, gap_fillers = self._call_values(event)
-            conversation = event.conversation_uuids[0]
-            self._upsert_call(connection, delivery.application_id, conversation, new_values, gap_fillers)
+        if not event.conversation_uuids:
+            return set()
+        new_values, gap_fillers = self._call_values(event)
+        conversation = event.conversation_uuids[0]
+        return self._upsert_call(connection, delivery.application_id, conversation, new_values, gap_fillers)
 
     def _call_values(self, event: CallEvent) -> tuple[dict[str, Any], dict[str, Any]]:
         """What an event adds to a call: the values of a new row, and those of a known one, where only gaps are filled.
@@ -308,22 +323,37 @@ class Intake:
         conversation: str,
         new_values: Mapping[str, Any],
         changes: Mapping[str, Any],
-    ) -> None:
-        """Insert the call with its new values, or make these changes to the row that is there. None changes nothing."""
+    ) -> set[str]:
+        """Insert the call with its new values, or make these changes to the row that is there. None changes nothing.
+
+        Returns the conversations whose recordings the call may be behind: its own, and the one that it moved into.
+        """
         key = {"conversation_key": conversation_key(conversation)}
         row = key | {"conversation_uuid": conversation, "application_id": application_id}
         row |= {name: value for name, value in new_values.items() if value is not None}
         changes = {name: value for name, value in changes.items() if value is not None}
         statement = self.database.insert(calls).values(row)
         if changes:
-            connection.execute(statement.on_conflict_do_update(index_elements=["conversation_key"], set_=changes))
+            statement = statement.on_conflict_do_update(index_elements=["conversation_key"], set_=changes)
         else:
-            connection.execute(statement.on_conflict_do_nothing())
+            statement = statement.on_conflict_do_nothing()
+        written = connection.execute(statement.returning(*calls.c["conversation_key", "joined_key"])).first()
+        return {joined for joined in written or () if joined is not None}
 
 
 def _accepted(outcomes: Sequence[_Outcome], copy_ids: Mapping[int, Sequence[int]]) -> Accepted:
     ids = (copy_id for outcome in outcomes if outcome.wanted for copy_id in copy_ids[outcome.recording_id])
     return Accepted(_word(outcomes), tuple(ids))
+
+
+def _new_keys(arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome]]) -> set[str]:
+    """The conversations of the recordings that were inserted, or announced with audio for the first time."""
+    keys = set()
+    for arrival, of_one in zip(arrivals, outcomes, strict=True):
+        announcements = [event for event in arrival.events if isinstance(event, Announcement)]
+        pairs = zip(announcements, of_one, strict=True)
+        keys |= {conversation_key(event.conversation_uuid) for event, outcome in pairs if outcome.word == "new"}
+    return keys
 
 
 def _word(outcomes: Sequence[_Outcome]) -> str:

@@ -14,6 +14,7 @@ from recordings.clock import utc_now
 from recordings.model import State
 
 from .database import Database
+from .derived import follow_copies
 from .leases import DEATHS_TOLERATED, claimable, reopening
 from .tables import copies, recordings
 
@@ -56,7 +57,7 @@ class Schedule:
         row = {"recording_id": recording_id, "storage": storage, "state": State.PENDING.value, "attempts": 0}
         statement = self.database.insert(copies).values(row | {"due_at": self._clock()}).on_conflict_do_nothing()
         with self.database.write() as connection:
-            connection.execute(statement)
+            follow_copies(connection, connection.scalars(statement.returning(copies.c.id)).all())
             self.database.tell_others(connection)
 
     def retry(self, recording_uuid: str) -> list[int]:
@@ -66,6 +67,7 @@ class Schedule:
         statement = statement.values(state=State.PENDING.value, due_at=self._clock()).returning(copies.c.id)
         with self.database.write() as connection:
             ids = [row.id for row in connection.execute(statement)]
+            follow_copies(connection, ids)
             if ids:
                 self.database.tell_others(connection)
             return ids
@@ -75,6 +77,7 @@ class Schedule:
         values = {"state": State.PENDING.value, "attempts": 0, "due_at": self._clock()}
         with self.database.write() as connection:
             reopened = connection.execute(reopening(copy_id, problem).values(values)).rowcount > 0
+            follow_copies(connection, [copy_id])
             self.database.tell_others(connection)
             return reopened
 
@@ -103,4 +106,5 @@ class Schedule:
             values = {"state": State.WAITING.value, "token": None, "error": error, "due_at": then}
             with self.database.write() as connection:
                 connection.execute(update(copies).where(dead, copies.c.token == row.token).values(values))
+                follow_copies(connection, [row.id])
         return len(rows)
