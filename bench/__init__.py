@@ -1,4 +1,4 @@
-"""Benchmarks: `make bench`, or `python -m bench [memory|throughput|acknowledge|stores] [--quick]`.
+"""Benchmarks: `make bench`, or `python -m bench [memory|throughput|acknowledge|stores|finding] [--quick]`.
 
 Each measures the program as it is deployed, beside an alternative, in the same run and in turns, and prints a table.
 Nothing here asserts by the clock: a goal that a slow machine misses is shown, and fails nothing. What lives elsewhere:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from . import acknowledge, machine, memory, stores, throughput
+from . import acknowledge, finding, machine, memory, stores, throughput
 from .table import show
 
 BENCHMARKS = {
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "throughput": throughput.run,
     "acknowledge": acknowledge.run,
     "stores": stores.run,
+    "finding": finding.run,
 }
 
 

@@ -60,6 +60,9 @@ class RecordingFilter:
     has_transcript: bool | None = None
     with_empty: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "states", tuple(state for state in State if state in self.states))  # in one order
+
     @property
     def fingerprint(self) -> str:
         """A text that differs between filters, by which a cursor knows its own.
@@ -140,7 +143,7 @@ def _states(name: str, text: str, now: datetime) -> tuple[State, ...]:
     wrong = [part for part in names if part not in set(State)]
     if wrong:
         raise InvalidFilter(f"{wrong[0]!r} is no state: use {', '.join(State)}.")
-    return tuple(state for state in State if state.value in names)
+    return tuple(State(name) for name in names)
 
 
 def _choice(*allowed: str) -> Callable[[str, str, datetime], str]:

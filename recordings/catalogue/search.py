@@ -19,15 +19,12 @@ from .cursors import Place, to_cursor, to_place
 from .database import Database
 from .filters import InvalidFilter, RecordingFilter, filter_fields, parse_filter
 from .listing import by_ids
-from .search_plan import Conditions, Plan, plan_for
+from .search_plan import BOUNDS, Bounds, Conditions, Plan, plan_for
 from .tables import UtcTime, recordings
 
 __all__ = ["Found", "InvalidFilter", "Page", "RecordingFilter", "by_row", "filter_fields", "parse_filter", "search"]
 
 MOST_ROWS = 500  # of a page
-MOST_COUNTED = 10_000
-_WINDOW = 20_000  # rows that one page looks at where few of them may be wanted
-_WALKED = 200  # rows of a page of a walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,13 @@ class Page:
 
 
 def search(
-    database: Database, filter: RecordingFilter, *, cursor: str | None = None, limit: int = 50, secret: bytes
+    database: Database,
+    filter: RecordingFilter,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    secret: bytes,
+    bounds: Bounds = BOUNDS,
 ) -> Page:
     """One page of at most `limit` recordings. Raises `InvalidFilter` for a wrong cursor or limit.
 
@@ -67,21 +70,23 @@ def search(
         raise InvalidFilter(f"limit cannot be {limit}: use 1 to {MOST_ROWS}.")
     after = to_place(cursor, filter, secret) if cursor else None
     with database.read() as connection:
-        plan = plan_for(connection, filter)
-        part = _part(connection, plan, filter, after, limit)
-        count, capped = _count(connection, plan, filter)
+        plan = plan_for(connection, filter, bounds.few)
+        part = _part(connection, plan, filter, after, limit, bounds)
+        count, capped = _count(connection, plan, filter, bounds)
     next_cursor = to_cursor(part.end, filter, secret) if part.end else None
     return Page(part.rows, next_cursor, count, capped, part.end.received_at if part.cut_short and part.end else None)
 
 
-def walk(database: Database, filter: RecordingFilter, *, limit: int | None = None) -> Iterator[Found]:
+def walk(
+    database: Database, filter: RecordingFilter, *, limit: int | None = None, bounds: Bounds = BOUNDS
+) -> Iterator[Found]:
     """The recordings that a filter chooses, newest first, all or so many; memory does not grow with their number."""
     after: Place | None = None
     left = limit
     while left is None or left > 0:
-        size = _WALKED if left is None else min(_WALKED, left)
+        size = bounds.walked if left is None else min(bounds.walked, left)
         with database.read() as connection:
-            part = _part(connection, plan_for(connection, filter), filter, after, size)
+            part = _part(connection, plan_for(connection, filter, bounds.few), filter, after, size, bounds)
         yield from part.rows
         left = None if left is None else left - len(part.rows)
         after = part.end
@@ -89,10 +94,10 @@ def walk(database: Database, filter: RecordingFilter, *, limit: int | None = Non
             return
 
 
-def count_up_to(database: Database, filter: RecordingFilter) -> tuple[int, bool]:
+def count_up_to(database: Database, filter: RecordingFilter, *, bounds: Bounds = BOUNDS) -> tuple[int, bool]:
     """How many recordings a filter chooses, and whether there may be more: see `Page`."""
     with database.read() as connection:
-        return _count(connection, plan_for(connection, filter), filter)
+        return _count(connection, plan_for(connection, filter, bounds.few), filter, bounds)
 
 
 def by_row(database: Database, row_id: int) -> Found | None:
@@ -114,9 +119,11 @@ class _Part:
     cut_short: bool
 
 
-def _part(connection: Connection, plan: Plan, filter: RecordingFilter, after: Place | None, size: int) -> _Part:
+def _part(
+    connection: Connection, plan: Plan, filter: RecordingFilter, after: Place | None, size: int, bounds: Bounds
+) -> _Part:
     window = _window(filter, after)
-    horizon = _horizon(connection, plan, window) if plan.sparse else None
+    horizon = _horizon(connection, plan, window, bounds.window) if plan.sparse else None
     if horizon:
         window = (*window, _since(horizon))
     places: list[Place] = []
@@ -159,25 +166,25 @@ def _window(filter: RecordingFilter, after: Place | None) -> Conditions:
     return (*begin, _before(min(ends))) if ends else begin
 
 
-def _horizon(connection: Connection, plan: Plan, window: Conditions) -> Place | None:
+def _horizon(connection: Connection, plan: Plan, window: Conditions, most: int) -> Place | None:
     """How far back a page may look; None: to the end."""
     horizons = []
     for branch in plan.branches:
-        query = _PLACES.where(*branch, *window).order_by(*_NEWEST).offset(_WINDOW).limit(1)
+        query = _PLACES.where(*branch, *window).order_by(*_NEWEST).offset(most).limit(1)
         horizons += [Place(*row) for row in connection.execute(query)]
     return max(horizons, default=None)
 
 
-def _count(connection: Connection, plan: Plan, filter: RecordingFilter) -> tuple[int, bool]:
+def _count(connection: Connection, plan: Plan, filter: RecordingFilter, bounds: Bounds) -> tuple[int, bool]:
     window = _window(filter, None)
-    horizon = _horizon(connection, plan, window) if plan.sparse else None
+    horizon = _horizon(connection, plan, window, bounds.window) if plan.sparse else None
     if horizon:
         window = (*window, _since(horizon))
     number = 0
     for branch in plan.branches:
-        rows = select(recordings.c.id).where(*branch, *plan.others, *window).limit(MOST_COUNTED + 1).subquery()
+        rows = select(recordings.c.id).where(*branch, *plan.others, *window).limit(bounds.counted + 1).subquery()
         number += connection.execute(select(func.count()).select_from(rows)).scalar_one()
-    return min(number, MOST_COUNTED), number > MOST_COUNTED or horizon is not None
+    return min(number, bounds.counted), number > bounds.counted or horizon is not None
 
 
 # Made once: making a statement costs more than running it.

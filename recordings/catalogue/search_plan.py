@@ -18,9 +18,24 @@ from .derived import backwards
 from .filters import RecordingFilter
 from .tables import copies, recordings, transcriptions
 
-_FEW = 1000  # so many rows are sorted as quickly as they are read in their order
-
 Conditions = tuple[ColumnElement[bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a page may cost, in rows.
+
+    `few`: so many are sorted as quickly as they are read in their order. `window`: a page looks at no more where few
+    rows may be wanted. `counted`: here counting ends. `walked`: the size of a page where all are read.
+    """
+
+    few: int = 1000
+    window: int = 20_000
+    counted: int = 10_000
+    walked: int = 200
+
+
+BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +51,17 @@ class Plan:
     sparse: bool
 
 
-def plan_for(connection: Connection, filter: RecordingFilter) -> Plan:
-    """The plan for this filter, by how many rows the number index has for its number."""
+def plan_for(connection: Connection, filter: RecordingFilter, few: int) -> Plan:
+    """The plan for this filter. It depends on whether the number index has more than a `few` rows for its number."""
     conditions = _conditions(filter)
     if filter.recording_uuid is not None:
         return _led(conditions, "recording_uuid", sparse=False)
     if filter.conversation is not None:
         return _led(conditions, "conversation", sparse=False)
-    few = _few_with_number(connection, filter) if filter.number else None
-    if few is not None:
+    rows = _rows_with_number(connection, filter, few) if filter.number else None
+    if rows is not None:
         rest = tuple(condition for name, condition in conditions.items() if name != "number")
-        return Plan(((recordings.c.id.in_(few),),), rest, False)
+        return Plan(((recordings.c.id.in_(rows),),), rest, False)
     states = _leading_states(filter)
     if states and (State.STORED not in states or filter.number is None or filter.number_match != "exact"):
         done = () if filter.storage else ("states",)
@@ -153,13 +168,13 @@ def _exact_number(number: str) -> tuple[Conditions, ...]:
     return ((own.from_digits == number,), (own.to_digits == number, _hidden(own.from_digits) != number))
 
 
-def _few_with_number(connection: Connection, filter: RecordingFilter) -> list[int] | None:
+def _rows_with_number(connection: Connection, filter: RecordingFilter, few: int) -> list[int] | None:
     """The rows of the recordings with this number; None: there are more than a few."""
     ranges = _ranges(filter.number or "", filter.number_match)
-    parts = [select(recordings.c.id).where(part).limit(_FEW + 1).subquery() for part in ranges]
+    parts = [select(recordings.c.id).where(part).limit(few + 1).subquery() for part in ranges]
     queries: list[Select[Any]] = [select(part.c.id) for part in parts]
     rows = connection.scalars(union_all(*queries)).all()
-    return None if len(rows) > _FEW else sorted(set(rows))
+    return None if len(rows) > few else sorted(set(rows))
 
 
 def _ranges(number: str, match: str) -> Conditions:
