@@ -265,6 +265,7 @@ class Wiring:
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
+        from recordings.catalogue import stats
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
         return PeriodicTasks(
@@ -275,6 +276,11 @@ class Wiring:
                     partial(self.schedule.back_off_dead, self.policy.backoff),
                 ),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
+                PeriodicTask(
+                    "The counting of recordings and copies",
+                    stats.COUNTED_EVERY,
+                    partial(stats.write_figures, self.database),
+                ),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
             ]
         )

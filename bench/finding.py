@@ -22,6 +22,7 @@ from recordings.catalogue.derived import backwards
 from recordings.catalogue.search import RecordingFilter, search
 from recordings.catalogue.tables import calls, copies, recordings
 from recordings.model import State
+from recordings.timeouts import Deadline
 
 from .stage import folder
 from .table import Row
@@ -123,7 +124,7 @@ def fill(database: Database, count: int, *, analyse: bool = True) -> None:
         with database.write() as connection:
             _insert(connection, ids, count, chance)
     if analyse:
-        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with database.write(Deadline(600)) as connection:
             connection.execute(text("ANALYZE"))
 
 
