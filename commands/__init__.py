@@ -14,7 +14,7 @@ from .lazy import LazyGroup
 PURPOSES = {
     "Run it": ("migrate", "worker"),
     "Look": (
-        *("recordings list", "recordings show", "recordings missing"),
+        *("recordings list", "recordings show", "recordings play", "recordings export", "recordings missing"),
         *("deliveries list", "deliveries show", "plugins"),
     ),
     "Mend": ("doctor", "recordings retry", "recordings verify", "recordings copy", "deliveries replay"),
