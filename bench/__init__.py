@@ -1,6 +1,7 @@
-"""Benchmarks: `make bench`, or `python -m bench [memory|throughput|acknowledge|stores|finding] [--quick]`.
+"""Benchmarks: `make bench`, or `python -m bench [NAME …] [--quick] [--checkout FOLDER]`.
 
-Each measures the program as it is deployed, beside an alternative, in the same run and in turns, and prints a table.
+Each measures the program as it is deployed, most of them beside an alternative, in the same run and in turns, and
+prints a table. With `--checkout` the application of another checkout is measured, under that checkout's own `.venv`.
 Nothing here asserts by the clock: a goal that a slow machine misses is shown, and fails nothing. What lives elsewhere:
 the pretend Vonage that serves the audio (`simulator`), and every promise that does not depend on speed (`tests`).
 """

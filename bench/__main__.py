@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
-from . import acknowledge, finding, machine, memory, stores, throughput
+from simulator.application import Checkout
+
+from . import acknowledge, finding, idle, machine, memory, start, stores, throughput, wakeup
+from .stage import Options
 from .table import show
 
 BENCHMARKS = {
     "memory": memory.run,
     "throughput": throughput.run,
     "acknowledge": acknowledge.run,
+    "wakeup": wakeup.run,
+    "idle": idle.run,
+    "start": start.run,
     "stores": stores.run,
     "finding": finding.run,
 }
@@ -22,14 +29,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Tapekeeper beside the alternatives.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="less of everything: for a look, not for a verdict")
+    parser.add_argument("--checkout", type=Path, metavar="FOLDER", help="measure the application of this checkout")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; known are {', '.join(BENCHMARKS)}")
+    names = chosen.names or list(BENCHMARKS)
+    if chosen.checkout and "stores" in names:
+        parser.error("stores measures the backends of this checkout alone; name the others")
+    options = Options(chosen.quick, _checkout(chosen.checkout) if chosen.checkout else Checkout())
     print(machine.header(), flush=True)
-    for name in chosen.names or BENCHMARKS:
+    for name in names:
         began = time.monotonic()
-        rows, notes = BENCHMARKS[name](quick=chosen.quick)
+        rows, notes = BENCHMARKS[name](options)
         show(name, rows, [*notes, f"took {time.monotonic() - began:.0f} s"])
+
+
+def _checkout(folder: Path) -> Checkout:
+    root = folder.resolve()
+    return Checkout(root, str(root / ".venv/bin/python"))
 
 
 if __name__ == "__main__":

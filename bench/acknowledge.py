@@ -1,12 +1,14 @@
-"""How many signed recording events are acknowledged in a second, each one durable, beside a Flask that does nothing."""
+"""How many signed recording events are durably acknowledged in a second, beside a Flask that does nothing."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from simulator.application import Gunicorn
+
 from . import machine
 from .load import Outcome, send, signed_events
-from .stage import Server, application, gunicorn, stage
+from .stage import Options, like_ours, stage
 from .table import Row, compared
 
 CONNECTIONS = 16
@@ -15,25 +17,24 @@ QUICK_ROUNDS, QUICK_EVENTS = 3, 500
 GOAL = 0.4
 
 
-def run(*, quick: bool) -> tuple[list[Row], list[str]]:
-    """Rounds in turns, the same requests to both. SQLite with synchronous=FULL, queue included, worker elsewhere."""
-    rounds, count = (QUICK_ROUNDS, QUICK_EVENTS) if quick else (ROUNDS, EVENTS)
+def run(options: Options) -> tuple[list[Row], list[str]]:
+    """Rounds in turns, the same requests to both. SQLite with synchronous=FULL, no worker."""
+    rounds, count = (QUICK_ROUNDS, QUICK_EVENTS) if options.quick else (ROUNDS, EVENTS)
     ours: list[_Measured] = []
     theirs: list[_Measured] = []
-    with stage() as here:
+    with stage(options) as here:
         home = here.fresh("ours")
-        settings = here.environment(home, EMBEDDED_WORKER="false")
         with (
-            application(settings, home / "log") as app,
-            gunicorn("bench.noop:create_app()", {}, here.folder / "noop.log") as noop,
+            here.application(home, here.settings(home, EMBEDDED_WORKER="false")) as app,
+            like_ours("bench.noop:create_app()", {}, here.folder / "noop.log") as noop,
         ):
             _warm_up(app, noop)
             for _ in range(rounds):
                 requests = signed_events([here.url(200_000) for _ in range(count)], 200_000)
                 ours.append(_measure(app, requests))
                 theirs.append(_measure(noop, requests))
-    rates = [[one.outcome.rate for one in side] for side in (ours, theirs)]
-    costs = [_median([one.cost for one in side]) for side in (ours, theirs)]
+    rates = [[measured.outcome.rate for measured in side] for side in (ours, theirs)]
+    costs = [_median([measured.cost for measured in side]) for side in (ours, theirs)]
     rows = [
         compared("events acknowledged, beside a Flask no-op", rates[0], rates[1], GOAL),
         Row("processor time for each", f"{costs[0]:.2f} ms", f"{costs[1]:.2f} ms", costs[1] / costs[0]),
@@ -53,23 +54,23 @@ class _Measured(NamedTuple):
     cost: float
 
 
-def _measure(server: Server, requests: list[bytes]) -> _Measured:
-    busy = machine.processor_seconds(server.worker)
+def _measure(server: Gunicorn, requests: list[bytes]) -> _Measured:
+    busy = machine.processor_seconds(server.children[0])
     outcome = send(server.port, requests, CONNECTIONS)
-    return _Measured(outcome, (machine.processor_seconds(server.worker) - busy) / len(requests) * 1000)
+    return _Measured(outcome, (machine.processor_seconds(server.children[0]) - busy) / len(requests) * 1000)
 
 
-def _warm_up(*servers: Server) -> None:
+def _warm_up(*servers: Gunicorn) -> None:
     for server in servers:
         send(server.port, signed_events(["https://api.nexmo.com/v1/files/warm-up"] * 200, 1), CONNECTIONS)
 
 
 def _waits(measured: list[_Measured]) -> str:
-    return "/".join(f"{_median([one.outcome.percentile(share) for one in measured]):.1f}" for share in (50, 99))
+    return "/".join(f"{_median([round.outcome.percentile(share) for round in measured]):.1f}" for share in (50, 99))
 
 
 def _busy(measured: list[_Measured]) -> str:
-    return f"{_median([one.outcome.busy for one in measured]):.2f}"
+    return f"{_median([round.outcome.busy for round in measured]):.2f}"
 
 
 def _median(values: list[float]) -> float:

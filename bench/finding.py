@@ -24,7 +24,7 @@ from recordings.catalogue.tables import calls, copies, recordings
 from recordings.model import State
 from recordings.timeouts import Deadline
 
-from .stage import folder
+from .stage import Options, folder
 from .table import Row
 
 SMALL, LARGE, QUICK_LARGE = 1_000, 1_000_000, 100_000
@@ -41,9 +41,9 @@ SECRET = b"nobody else reads these cursors"
 Question = Callable[[random.Random], RecordingFilter]
 
 
-def run(*, quick: bool) -> tuple[list[Row], list[str]]:
+def run(options: Options) -> tuple[list[Row], list[str]]:
     """Each question many times at either size, after ANALYZE, on each database that can run here."""
-    large, tries = (QUICK_LARGE, QUICK_TRIES) if quick else (LARGE, TRIES)
+    large, tries = (QUICK_LARGE, QUICK_TRIES) if options.quick else (LARGE, TRIES)
     rows: list[Row] = []
     notes = [
         f"p95 of {tries} random questions, 50 rows a page, {SMALL:,} and {large:,} recordings with two copies each"

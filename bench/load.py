@@ -18,15 +18,14 @@ from dataclasses import dataclass, field
 
 from simulator.events import new_conversation, recording
 from simulator.signing import Signer
-
-from .stage import APPLICATION_ID, SECRET
+from tests.services.application import APPLICATION_ID, SIGNATURE_SECRET
 
 _END_OF_HEADERS = b"\r\n\r\n"
 
 
 @dataclass
 class Outcome:
-    """What came of a load: answers by status, and each one's seconds.
+    """What came of a load: answers by status, and the seconds of every answer.
 
     `began` and `ended` are of `time.perf_counter`; `busy` is the share of a core that sending took.
     """
@@ -54,7 +53,7 @@ class Outcome:
 
 def signed_events(urls: Sequence[str], size: int) -> list[bytes]:
     """A recording event for each URL as a whole HTTP request, with ids that no other event has."""
-    signer = Signer(SECRET, "a1b2c3d", APPLICATION_ID)
+    signer = Signer(SIGNATURE_SECRET, "a1b2c3d", APPLICATION_ID)
     now = time.time()
     return [_request(signer, url, size, now) for url in urls]
 
@@ -141,5 +140,5 @@ class _Connection:
 
 
 def _length(head: bytes) -> int:
-    _, found, rest = head.lower().partition(b"content-length:")
-    return int(rest.split(b"\r\n", 1)[0]) if found else 0
+    _, header, rest = head.lower().partition(b"content-length:")
+    return int(rest.split(b"\r\n", 1)[0]) if header else 0

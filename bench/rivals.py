@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .stage import ROOT, Stage
+from simulator.application import ROOT
+
+from .stage import Stage
 
 
 class Downloaded(NamedTuple):
@@ -23,8 +25,8 @@ class Downloaded(NamedTuple):
 def sdk(stage: Stage, folder: Path, urls: Sequence[str], threads: int) -> Downloaded:
     """Download these with the SDK. A small file more goes first, unmeasured."""
     command = [sys.executable, "-m", "bench.sdk", str(stage.key), str(folder), str(threads)]
-    told = "\n".join([stage.url(200_000), *urls])
-    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), input=told, capture_output=True, text=True)
+    lines = "\n".join([stage.url(200_000), *urls])
+    done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), input=lines, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"The SDK could not download:\n{done.stderr}")
     seconds, busy, grown = done.stdout.split()

@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.services.application import APPLICATION_ID
+
 from . import machine
-from .stage import APPLICATION_ID
 
 
 def main() -> None:

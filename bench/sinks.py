@@ -61,11 +61,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, length: int, more: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        told = {"x-ms-version": self.headers.get("x-ms-version", ""), "x-ms-request-id": "bench", "ETag": '"0x1"'}
-        told |= {"Last-Modified": formatdate(usegmt=True), "Content-Length": str(length), **(more or {})}
+        headers = {"x-ms-version": self.headers.get("x-ms-version", ""), "x-ms-request-id": "bench", "ETag": '"0x1"'}
+        headers |= {"Last-Modified": formatdate(usegmt=True), "Content-Length": str(length), **(more or {})}
         if status == 404:
-            told["x-ms-error-code"] = "BlobNotFound"
-        for name, value in told.items():
+            headers["x-ms-error-code"] = "BlobNotFound"
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from .stage import ROOT, folder
+from simulator.application import ROOT
+
+from .stage import Options, folder
 from .table import Row, compared
 
 MIB = 1024 * 1024
@@ -29,9 +31,9 @@ CHECKED = {
 }
 
 
-def run(*, quick: bool) -> tuple[list[Row], list[str]]:
+def run(options: Options) -> tuple[list[Row], list[str]]:
     """Each transfer in a fresh process, ours and theirs in turns; then eight at once."""
-    size, rounds = (QUICK, QUICK_ROUNDS) if quick else (SIZE, ROUNDS)
+    size, rounds = (QUICK, QUICK_ROUNDS) if options.quick else (SIZE, ROUNDS)
     rows: list[Row] = []
     with ExitStack() as stack:
         targets = {"local": str(stack.enter_context(folder()))}
@@ -46,10 +48,10 @@ def run(*, quick: bool) -> tuple[list[Row], list[str]]:
 def _one_at_a_time(store: str, target: str, size: int, rounds: int) -> Iterator[Row]:
     ways = ("ours", "theirs", "checked")
     results = [[_put(store, way, target, 1, size) for way in ways] for _ in range(rounds)]
-    mine, bare, checked = ([size / MIB / one[0] for one in side] for side in zip(*results, strict=True))
+    mine, bare, checked = ([size / MIB / seconds for seconds, _ in side] for side in zip(*results, strict=True))
     yield compared(f"{store}: one recording, beside {BARE[store]}", mine, bare, GOAL, " MiB/s")
     yield compared(f"{store}: the same, beside {CHECKED[store]}", mine, checked, GOAL, " MiB/s")
-    grown, their_growth, _ = (max(one[1] for one in side) for side in zip(*results, strict=True))
+    grown, their_growth, _ = (max(growth for _, growth in side) for side in zip(*results, strict=True))
     yield _memory(f"{store}: memory over idle", grown, their_growth, ONE_GOAL)
 
 
@@ -59,7 +61,7 @@ def _many(store: str, target: str, size: int) -> Row:
 
 
 def _memory(what: str, grown: int, their_growth: int, most: int) -> Row:
-    ours, theirs = (f"{one / MIB:.1f} MiB" for one in (grown, their_growth))
+    ours, theirs = (f"{growth / MIB:.1f} MiB" for growth in (grown, their_growth))
     return Row(what, ours, theirs, None, f"<= {most // MIB} MiB", grown <= most)
 
 

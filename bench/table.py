@@ -23,7 +23,7 @@ class Row:
 
 def compared(what: str, ours: Sequence[float], theirs: Sequence[float], least: float, unit: str = "/s") -> Row:
     """Two rates measured in alternating rounds. The ratio is the median of the rounds' own: noise hits both alike."""
-    ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+    ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
     return Row(what, spread(ours, unit), spread(theirs, unit), ratio, f">= {least:g} x", ratio >= least)
 
 

@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 import jwt
 
+from simulator.application import Application
+from tests.services.application import APPLICATION_ID
+
 from . import machine
 from .load import send, signed_events
 from .rivals import check, sdk
-from .stage import APPLICATION_ID, Server, Stage, application, child, listed, stage, stored, wait_stored
+from .stage import Options, Stage, asking, stage, wait_stored
 from .table import Row, compared, spread
 
 SIZE = 200_000
@@ -23,14 +26,14 @@ QUICK_ROUNDS, QUICK_FILES = 1, 100
 GOAL = 10
 
 
-def run(*, quick: bool) -> tuple[list[Row], list[str]]:
+def run(options: Options) -> tuple[list[Row], list[str]]:
     """Rounds in turns: the same URLs at the same pretend Vonage, eight at once on either side."""
-    rounds, count = (QUICK_ROUNDS, QUICK_FILES) if quick else (ROUNDS, FILES)
+    rounds, count = (QUICK_ROUNDS, QUICK_FILES) if options.quick else (ROUNDS, FILES)
     apart: list[_Measured] = []
     lone: list[_Measured] = []
     alone: list[_Measured] = []
     theirs: list[_Measured] = []
-    with stage() as here:
+    with stage(options) as here:
         ceiling = [_ceiling(here, count)]
         for _ in range(rounds):
             urls = [here.url(SIZE) for _ in range(count)]
@@ -39,11 +42,10 @@ def run(*, quick: bool) -> tuple[list[Row], list[str]]:
             lone.append(_lone_process(here, urls))
             alone.append(_fetch_alone(here, urls))
         ceiling.append(_ceiling(here, count))
-    others = [one.rate for one in theirs]
     rows = [
-        compared("archived from event to verified, web and worker", [one.rate for one in apart], others, GOAL),
-        compared("the same, both in one process", [one.rate for one in lone], others, GOAL),
-        compared("the same, events accepted beforehand", [one.rate for one in alone], others, GOAL),
+        _rates("archived from event to verified, web and worker", apart, theirs),
+        _rates("the same, both in one process", lone, theirs),
+        _rates("the same, events accepted beforehand", alone, theirs),
         _costs("processor time for each, web and worker", apart, theirs),
         _costs("the same, both in one process", lone, theirs),
         _costs("the same, events accepted beforehand", alone, theirs),
@@ -64,9 +66,13 @@ class _Measured(NamedTuple):
     cost: float
 
 
+def _rates(what: str, ours: Sequence[_Measured], theirs: Sequence[_Measured]) -> Row:
+    return compared(what, [measured.rate for measured in ours], [measured.rate for measured in theirs], GOAL)
+
+
 def _costs(what: str, ours: Sequence[_Measured], theirs: Sequence[_Measured]) -> Row:
-    one, other = (statistics.median(each.cost for each in side) for side in (ours, theirs))
-    return Row(what, f"{one:.1f} ms", f"{other:.1f} ms", other / one)
+    mine, other = (statistics.median(measured.cost for measured in side) for side in (ours, theirs))
+    return Row(what, f"{mine:.1f} ms", f"{other:.1f} ms", other / mine)
 
 
 def _sdk(here: Stage, urls: Sequence[str]) -> _Measured:
@@ -79,55 +85,52 @@ def _sdk(here: Stage, urls: Sequence[str]) -> _Measured:
 def _web_and_worker(here: Stage, urls: Sequence[str]) -> _Measured:
     """As the Procfile deploys it: one process that takes events in, one that archives."""
     home = here.fresh("apart")
-    settings = here.environment(home, WORKER_THREADS=str(THREADS), EMBEDDED_WORKER="false")
-    with (
-        application(settings, home / "log") as server,
-        child(["flask", "--app", "wsgi", "worker"], settings, home / "log") as worker,
-    ):
-        measured = _from_event(here, urls, home, server, [server.worker, worker.pid])
-    _verify(settings, 1 + len(urls))
+    settings = here.settings(home, WORKER_THREADS=str(THREADS), EMBEDDED_WORKER="false")
+    with here.application(home, settings) as server, here.worker(home, settings) as worker:
+        measured = _from_event(here, urls, home, server, [*server.children, worker.pid])
+    _verify(here, settings, 1 + len(urls))
     return measured
 
 
 def _lone_process(here: Stage, urls: Sequence[str]) -> _Measured:
     """One gunicorn with the worker in it, as it starts without any setting."""
     home = here.fresh("lone")
-    settings = here.environment(home, WORKER_THREADS=str(THREADS))
-    with application(settings, home / "log") as server:
-        measured = _from_event(here, urls, home, server, [server.worker])
-    _verify(settings, 1 + len(urls))
+    settings = here.settings(home, WORKER_THREADS=str(THREADS))
+    with here.application(home, settings) as server:
+        measured = _from_event(here, urls, home, server, server.children)
+    _verify(here, settings, 1 + len(urls))
     return measured
 
 
-def _from_event(here: Stage, urls: Sequence[str], home: Path, server: Server, pids: Sequence[int]) -> _Measured:
+def _from_event(here: Stage, urls: Sequence[str], home: Path, server: Application, pids: Sequence[int]) -> _Measured:
     """From the first event sent until the last copy is stored, once a first recording has warmed everything up."""
     send(server.port, signed_events([here.url(SIZE)], SIZE), 1)
-    wait_stored(home, 1, server.process)
-    busy = sum(machine.processor_seconds(pid) for pid in pids)
+    wait_stored(home, 1, server)
+    busy = machine.processor_seconds(*pids)
     sent = send(server.port, signed_events(urls, SIZE), THREADS)
-    done = wait_stored(home, 1 + len(urls), server.process)
-    busy = sum(machine.processor_seconds(pid) for pid in pids) - busy
+    done = wait_stored(home, 1 + len(urls), server)
+    busy = machine.processor_seconds(*pids) - busy
     return _Measured(len(urls) / (done - sent.began), busy / len(urls) * 1000)
 
 
 def _fetch_alone(here: Stage, urls: Sequence[str]) -> _Measured:
-    """`flask worker` on a catalogue that others filled; its start is not counted, so neither are its first copies."""
+    """`flask worker` on a catalogue that was filled before; neither its start nor its first copies are counted."""
     home = here.fresh("worker")
-    settings = here.environment(home, WORKER_THREADS=str(THREADS), EMBEDDED_WORKER="false")
-    with application(settings, home / "log") as server:
+    settings = here.settings(home, WORKER_THREADS=str(THREADS), EMBEDDED_WORKER="false")
+    with here.application(home, settings) as server:
         send(server.port, signed_events(urls, SIZE), THREADS)
-    with child(["flask", "--app", "wsgi", "worker"], settings, home / "log") as worker:
+    with here.worker(home, settings) as worker, asking(home) as stored:
         began = wait_stored(home, 1, worker)
-        first, busy = stored(home), machine.processor_seconds(worker.pid)
+        first, busy = stored(), machine.processor_seconds(worker.pid)
         done = wait_stored(home, len(urls), worker)
         busy = machine.processor_seconds(worker.pid) - busy
-    _verify(settings, len(urls))
+    _verify(here, settings, len(urls))
     rest = len(urls) - first
     return _Measured(rest / (done - began), busy / rest * 1000)
 
 
-def _verify(settings: dict[str, str], count: int) -> None:
-    states = [recording["state"] for recording in listed(settings)]
+def _verify(here: Stage, settings: dict[str, str], count: int) -> None:
+    states = [recording["state"] for recording in here.listed(settings)]
     if states != ["stored"] * count:
         raise RuntimeError(f"{states.count('stored')} of {count} recordings are stored.")
 

@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tabulate import tabulate
 
-from .application import Application, ApplicationError, free_port
+from .application import Application
+from .processes import ApplicationError
 from .results import CallResult, MadeRecording
 from .signing import public_pem
 from .vonage import FLOWS, PretendVonage
@@ -89,19 +90,18 @@ def _run(work: Path, *, keep: bool) -> None:
     begun = time.monotonic()
     private_key, secret, application_id = new_private_key(), secrets.token_urlsafe(32), str(uuid.uuid4())
     with PretendVonage(application_id, public_pem(private_key), secret) as vonage:
-        port = free_port()
         settings = {
             "VONAGE_APPLICATION_ID": application_id,
             "VONAGE_PRIVATE_KEY": private_key,
             "VONAGE_SIGNATURE_SECRET": secret,
             "RECORDING_HOSTS": vonage.origin,
-            **place_settings(work, port),
+            **place_settings(work),
         }
-        with Application(settings, port, work / "application.log") as application:
+        with Application(settings, work / "application.log") as application:
             say(f"Starting the application at {application.url}; the pretend Vonage is at {vonage.origin}.")
-            application.wait_until_healthy()
+            application.wait_until_ready()
             archived = watch(application, place_calls(vonage, application.url), work / "recordings")
-            print(f"\n{tabulate([each.row() for each in archived], HEADERS, disable_numparse=True)}\n")
+            print(f"\n{tabulate([recording.row() for recording in archived], HEADERS, disable_numparse=True)}\n")
             took = time.monotonic() - begun
             print(
                 f"All {len(archived)} recordings are archived: read back from storage, byte for byte what was served, "
@@ -117,10 +117,9 @@ def new_private_key() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def place_settings(work: Path, port: int) -> dict[str, str]:
-    """Where everything of the demo lies: below `work`, and on one loopback port."""
+def place_settings(work: Path) -> dict[str, str]:
+    """The settings that keep everything of the demo below `work`."""
     return {
-        "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "DATABASE_URL": f"sqlite:///{work}/tapekeeper.db",
         "STORAGE_URL": f"file://{work}/recordings",
         "FORWARD_TO": "447700900002",

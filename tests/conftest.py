@@ -6,16 +6,9 @@ Everything lies in the test's own temporary folder and on free loopback ports, s
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
-import signal
-import socket
 import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,35 +16,28 @@ from typing import Any
 
 import hypothesis
 import pytest
-import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis.internal.conjecture import providers
 
 from simulator import PretendVonage, public_pem
+from simulator.application import Application, Checkout
+from simulator.processes import environment, wait_for
 from tests.contract_table import contract_table
+from tests.services.application import APPLICATION_ID, SIGNATURE_SECRET, pem_of, settings_below
 from tests.services.signals import listen_again
 
 # The same examples at each run, so that a red test is red for everybody; `--hypothesis-profile=default` explores.
 hypothesis.settings.register_profile("house", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("house")
 
-# Hypothesis also tries constants that it finds in the modules loaded so far: then the examples of one test would depend
-# on which others ran before it in the same process. Its own constants stay.
+# Hypothesis also tries constants that it finds in the modules loaded so far: the examples of a test would depend on the
+# tests that ran before it in the same process. No setting turns that off; the constants that come with Hypothesis stay.
 NO_CONSTANTS = providers._local_constants
 assert len(NO_CONSTANTS) == 0
 setattr(providers, "_get_local_constants", lambda: NO_CONSTANTS)  # noqa: B010 - mypy takes no assignment
 
 listen_again()  # before anything is started
-os.environ["FLASK_SKIP_DOTENV"] = "1"  # the `.env` of whoever runs the tests is not read
-
-ROOT = Path(__file__).resolve().parent.parent
-APPLICATION_ID = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
-SIGNATURE_SECRET = "a-signature-secret-that-is-long-enough"
-PATIENCE = 30.0
-
-# What a child process needs of our own environment; nothing of the person's settings may reach it.
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_START")
+os.environ["FLASK_SKIP_DOTENV"] = "1"  # a `.env` in the checkout is not read
 
 
 class HandClock:
@@ -67,89 +53,6 @@ class HandClock:
         """Let so many seconds pass."""
         self.now += timedelta(seconds=seconds)
         return self.now
-
-
-def wait_for(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """The first true value of the condition; an AssertionError that says `what` when it stays away."""
-    pause, end = threading.Event(), time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < end, f"Not within {patience:.0f} s: {what}"
-        pause.wait(0.02)
-    return value
-
-
-class Gunicorn:
-    """`gunicorn "wsgi:create_app()"` in the repository's root, as a process group of its own.
-
-    The listening socket is the test's: the port is ours from the beginning, and the same after a restart.
-    """
-
-    def __init__(self, env: dict[str, str], listener: socket.socket, log: Path) -> None:
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self.env = env
-        self.log = log
-        self._listener = listener
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def spawn(self, *options: str) -> None:
-        """Start it; nothing is waited for."""
-        fd = self._listener.fileno()
-        command = [sys.executable, "-m", "gunicorn", "wsgi:create_app()", "--bind", f"fd://{fd}", *options]
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self.env, stdout=output, stderr=output, pass_fds=[fd], start_new_session=True
-            )
-
-    def start(self, *options: str) -> Gunicorn:
-        """Start it and wait until it answers."""
-        self.spawn(*options)
-        wait_for(self._healthy, f"the application answers /healthz; its log: {self.log}")
-        return self
-
-    def _healthy(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()
-        with contextlib.suppress(requests.RequestException), requests.get(f"{self.url}/healthz", timeout=5) as reply:
-            return reply.status_code == 200
-        return False
-
-    def terminate(self) -> None:
-        """SIGTERM to the arbiter, as a platform sends it; nothing is waited for."""
-        assert self.process is not None
-        self.process.terminate()
-
-    def wait(self, patience: float = PATIENCE) -> int:
-        """The exit status, once it is there."""
-        assert self.process is not None
-        return self.process.wait(patience)
-
-    def kill(self) -> None:
-        """`kill -9` of the arbiter and of every worker, at once."""
-        assert self.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def close(self) -> None:
-        """End it, whatever it does; an end in order is what some journeys are about."""
-        if self.process is not None:
-            self.kill()
-        self._listener.close()
-
-    def command(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """`flask <words>` with the same settings, as an operator types it beside the running application."""
-        return run_flask(words, self.env | more)
-
-    def listed(self, recording_uuid: str) -> dict[str, Any]:
-        """What `flask recordings list --json` says of one recording."""
-        lines = self.command("recordings", "list", "--json").stdout.splitlines()
-        return next(row for row in map(json.loads, lines) if row["recording_uuid"] == recording_uuid)
-
-
-def run_flask(words: Any, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """A real `flask` process; its exit status, stdout and stderr."""
-    command = [sys.executable, "-m", "flask", *words]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -173,12 +76,12 @@ def rsa_key() -> rsa.RSAPrivateKey:
 @pytest.fixture(scope="session")
 def key_pem(rsa_key: rsa.RSAPrivateKey) -> str:
     """The application's key as the dashboard gives it: PKCS#8 PEM."""
-    return rsa_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return pem_of(rsa_key)
 
 
 @pytest.fixture(scope="session")
 def application_id() -> str:
-    """The one Vonage application of these tests."""
+    """The only Vonage application of these tests."""
     return APPLICATION_ID
 
 
@@ -200,18 +103,7 @@ def make_environ(key_pem: str) -> Callable[..., dict[str, str]]:
     """`make_environ(folder, **changes)`: every setting of a deployment that keeps all it has below `folder`."""
 
     def make(folder: Path, **changes: str) -> dict[str, str]:
-        settings = {
-            "VONAGE_APPLICATION_ID": APPLICATION_ID,
-            "VONAGE_PRIVATE_KEY": key_pem,
-            "VONAGE_SIGNATURE_SECRET": SIGNATURE_SECRET,
-            "PUBLIC_URL": "https://tapes.example",
-            "DATABASE_URL": f"sqlite:///{folder}/tapekeeper.db",
-            "STORAGE_URL": f"file://{folder}/recordings",
-            "PLUGINS_DIR": f"{folder}/plugins",
-            "FORWARD_TO": "447700900002",
-            "VONAGE_NUMBER": "447700900000",
-        }
-        return settings | changes
+        return settings_below(folder, key_pem, **{"PUBLIC_URL": "https://tapes.example"} | changes)
 
     return make
 
@@ -219,37 +111,32 @@ def make_environ(key_pem: str) -> Callable[..., dict[str, str]]:
 @pytest.fixture(scope="session")
 def bare_environ() -> dict[str, str]:
     """A child process's environment without a single setting of ours."""
-    inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return inherited | {"FLASK_SKIP_DOTENV": "1", "PYTHONUNBUFFERED": "1"}
+    return environment({})
 
 
 @pytest.fixture(scope="session")
 def flask_process() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`flask_process(words, env)`: a real `flask` command."""
-    return run_flask
+    """`flask_process(words, env)`: a real `flask` command; its exit status, stdout and stderr."""
+    return Checkout().flask
 
 
 @pytest.fixture(scope="module")
-def make_gunicorn(
-    make_environ: Callable[..., dict[str, str]], bare_environ: dict[str, str]
-) -> Iterator[Callable[..., Gunicorn]]:
+def make_gunicorn(key_pem: str) -> Iterator[Callable[..., Application]]:
     """`make_gunicorn(folder, vonage, **settings)`: a deployment that trusts this pretend Vonage, not started yet.
 
-    All are ended with the module.
+    All are killed at the end of the module; an end in order is what some journeys are about.
     """
-    made: list[Gunicorn] = []
+    made: list[Application] = []
 
-    def make(folder: Path, vonage: PretendVonage | None = None, **changes: str) -> Gunicorn:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    def make(folder: Path, vonage: PretendVonage | None = None, **changes: str) -> Application:
         hosts = {"RECORDING_HOSTS": vonage.origin} if vonage else {}
-        settings = make_environ(folder, **{"PUBLIC_URL": url, "TMPDIR": str(folder), **hosts, **changes})
-        made.append(Gunicorn(bare_environ | settings, listener, folder / "gunicorn.log"))
+        made.append(Application(settings_below(folder, key_pem, **hosts | changes), folder / "gunicorn.log"))
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for gunicorn in made:
+        if gunicorn.started:
+            gunicorn.kill()
 
 
 @pytest.fixture
@@ -263,20 +150,27 @@ def own_logging() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts whole deployments, or runs the contract over every store, is `slow`: `make quick` leaves it out."""
+    """What starts whole deployments, or runs the contract over every store, is `slow`: `make quick` leaves it out.
+
+    Property tests have no time limit. The alarm of pytest-timeout raises inside an example; Hypothesis takes that for a
+    failure of this example, replays it without the alarm, and reports "Inconsistent data generation!". The alarm goes
+    by the clock on the wall, so a machine that was paused is enough for it.
+    """
     for item in items:
-        if {"chaos", "journeys", "contract"} & set(item.path.relative_to(ROOT).parts):
+        if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker(pytest.mark.timeout(0))
+        if {"chaos", "journeys", "contract"} & set(item.nodeid.split("/")):
             item.add_marker("slow")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Show which store kept which promise."""
-    told = [
+    outcomes = [
         (report.nodeid, outcome)
         for outcome in ("passed", "failed", "skipped", "error")
         for report in terminalreporter.stats.get(outcome, [])
         if hasattr(report, "nodeid")
     ]
-    if table := contract_table(told):
+    if table := contract_table(outcomes):
         terminalreporter.section("the storage contract")
         terminalreporter.write_line(table)

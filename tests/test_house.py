@@ -29,14 +29,14 @@ FUNCTION_CEILING = 40
 
 def tracked(*patterns: str) -> list[Path]:
     """The files that the repository holds, or would hold after the next commit."""
-    told = subprocess.run(
+    done = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
-    return [ROOT / line for line in told.splitlines() if (ROOT / line).is_file()]
+    )
+    return [ROOT / line for line in done.stdout.splitlines() if (ROOT / line).is_file()]
 
 
 def our_code() -> list[Path]:
@@ -57,10 +57,10 @@ def names(paths: list[Path]) -> list[str]:
 
 
 def test_every_room_imports_only_what_it_may():
-    told = subprocess.run(
+    done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-logo"], cwd=ROOT, capture_output=True, text=True
     )
-    assert told.returncode == 0, told.stdout
+    assert done.returncode == 0, done.stdout
 
 
 def imports(nodes: Iterable[ast.AST]) -> set[str]:
@@ -83,9 +83,8 @@ def test_settings_import_little_and_what_is_slow_only_where_it_is_used(module):
 
 def test_readme_tells_every_setting_and_no_other():
     table = README.split("<!-- settings -->")[1].split("<!-- /settings -->")[0]
-    told = set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE))
-    known = {name for name, *_ in settings.variables()}
-    assert told == known
+    documented = set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE))
+    assert documented == {name for name, *_ in settings.variables()}
 
 
 @pytest.mark.parametrize("hook", re.findall(r"^def (\w+)\(", (ROOT / "plugins/hookspecs.py").read_text(), re.MULTILINE))
@@ -182,6 +181,23 @@ def test_crossings_are_absolute_and_neighbours_relative():
         and (node.level > 1 or (node.level == 0 and node.module == ".".join(path.parent.relative_to(ROOT).parts)))
     ]
     assert wrong == []
+
+
+def in_catalogue(path: Path) -> bool:
+    return path.is_relative_to(ROOT / "recordings/catalogue")
+
+
+def test_in_the_heart_only_the_catalogue_speaks_sql():
+    databases = {"sqlalchemy", "alembic", "sqlite3", "psycopg"}
+    heart = [path for path in tracked("recordings/**.py") if not in_catalogue(path)]
+    imported = {path: {name.split(".")[0] for name in imports(ast.walk(parsed(path)))} for path in heart}
+    assert names([path for path in heart if imported[path] & databases]) == []
+
+
+def test_only_the_catalogue_writes_the_rows_of_copies():
+    writes = r"(?i)\b(insert|update|delete)\(\s*(tables\.)?copies\b|\bcopies\.(insert|update|delete)\(|"
+    writes += r"\b(insert into|update|delete from) copies\b"
+    assert names([p for p in our_code() if not in_catalogue(p) and re.search(writes, p.read_text())]) == []
 
 
 def test_no_exception_is_swallowed_without_a_word():

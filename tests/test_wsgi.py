@@ -110,8 +110,8 @@ def test_commands_work_in_a_real_process_with_an_empty_environment(flask_process
     ],
 )
 def test_gunicorn_with_a_wrong_setting_ends_with_one_line_and_no_traceback(make_gunicorn, tmp_path, changed, told):
-    gunicorn = make_gunicorn(tmp_path, **changed)
-    gunicorn.spawn("-w", "2")
+    gunicorn = make_gunicorn(tmp_path, WEB_CONCURRENCY="2", **changed)
+    gunicorn.spawn()
     assert gunicorn.wait() == 3
     text = gunicorn.log.read_text()
     complaints = [line for line in text.splitlines() if line.startswith("tapekeeper cannot start: ")]

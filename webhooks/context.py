@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from recordings.background import BackgroundWriter
 from recordings.model import Accepted, Call, Delivery, Event
 from recordings.timeouts import Deadline, TimeLimit
 
-from .background import BackgroundWriter
 from .flows import FlowSettings
 from .refused import RefusedDeliveries
 from .signature import Verifier

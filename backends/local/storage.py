@@ -14,41 +14,52 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+from recordings import disk
 from recordings.errors import ObjectNotFound, StorageConfigurationError, StorageUnavailable
 from recordings.keys import SEGMENT, check_key
 from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
 from .drafts import CHECK_FILE, Draft, Drafts, enter, sync
-from .errors import translated
+from .errors import SPACE, translated
 from .tree import Tree, open_file
 
 PIECE = 1024 * 1024
 ATTRIBUTE = "user.tapekeeper"
 RESERVED = PIECE + 1  # bytes: from this size on, disk space is reserved; a smaller file is written in one call
+LOOK = 64 * PIECE  # bytes between two looks at the disk's free space
 
 
 class LocalStorage:
     """A storage backend in the folder `root`, which the first `put` makes. Safe for threads.
 
     `drafts` and `xattrs` say what the file system supports, in place of what the backend would find out by trying.
+    `reserve` gives the bytes to keep free for the catalogue, by the size of the file system.
     """
 
-    def __init__(self, root: Path, *, drafts: Drafts | None = None, xattrs: bool = hasattr(os, "setxattr")) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        drafts: Drafts | None = None,
+        xattrs: bool = hasattr(os, "setxattr"),
+        reserve: Callable[[int], int] = disk.reserve,
+    ) -> None:
         self.root = root
+        self._reserve = reserve
         self._tree = Tree(root)
         self._drafts = drafts or Drafts()
         self._xattrs = xattrs
 
     @classmethod
     def from_url(cls, url: str, env: Mapping[str, str]) -> LocalStorage:
-        """Make a backend from `file:///folder`; `env` is not read. Raises `StorageConfigurationError`."""
+        """Make a backend from `file:///folder` and STORAGE_RESERVE_MB. Raises `StorageConfigurationError`."""
         parts = urlsplit(url)
         path = os.fsdecode(unquote_to_bytes(parts.path))
         if parts.netloc not in ("", "localhost") or not path.startswith("/"):
@@ -60,7 +71,7 @@ class LocalStorage:
             raise StorageConfigurationError(
                 f"STORAGE_URL {url!r} holds more than a path. Write a ? in a folder's name as %3F, a # as %23."
             )
-        return cls(Path(path))
+        return cls(Path(path), reserve=disk.reserve_of(env.get("STORAGE_RESERVE_MB", "")))
 
     def __repr__(self) -> str:
         return f"LocalStorage({str(self.root)!r})"
@@ -73,6 +84,7 @@ class LocalStorage:
         with self._place(key, create=True) as (folder, name):
             if existing := self._existing(key, folder, name):
                 return existing
+            self._keep_free(folder, key, source.size or 0)
             with self._draft(folder, key) as draft:
                 # Only our own calls are translated: an OSError of the source is not an error of this disk.
                 with source.open() as stream:
@@ -236,19 +248,34 @@ class LocalStorage:
         years later, when nothing else knows them.
         """
         size, digest = 0, hashlib.sha256()
-        reserved = stream.size if stream.size and stream.size >= RESERVED else 0
-        if reserved:
+        allocated = stream.size if stream.size and stream.size >= RESERVED else 0
+        if allocated:
+            self._keep_free(fd, key, allocated)
             with self._translated(key):
-                _reserve(fd, reserved)  # a full disk is noticed before the download, not after it
+                _allocate(fd, allocated)  # a full disk is noticed before the download, not after it
+            self._keep_free(fd, key)  # others may have allocated at the same moment
         while piece := stream.read(PIECE):
             with self._translated(key):
                 _write(fd, piece)
             digest.update(piece)
             size += len(piece)
-        if size < reserved:
+            if size % LOOK == 0:
+                self._keep_free(fd, key)
+        if size < allocated:
             with self._translated(key):
                 os.ftruncate(fd, size)
         return size, digest.hexdigest()
+
+    def _keep_free(self, fd: int, key: str, wanted: int = 0) -> None:
+        """Raise `StorageUnavailable` where `wanted` more bytes would use up the room that is kept for the catalogue."""
+        with self._translated(key):
+            free, total = disk.space(fd)
+        reserve = self._reserve(total)
+        if total and free - wanted < reserve:  # some network file systems do not tell their size
+            raise StorageUnavailable(
+                f"{self.root / key}: {_mib(free)} MiB are free, this takes {_mib(wanted)} MiB, and {_mib(reserve)} MiB "
+                f"are kept free for the catalogue (STORAGE_RESERVE_MB). {SPACE}"
+            )
 
     def _describe(self, fd: int, content_type: str, sha256: str, metadata: Mapping[str, str]) -> None:
         """Write the description of the object into one attribute: each attribute takes as long as a write.
@@ -303,7 +330,11 @@ class _Place:
         os.close(self._folder)
 
 
-def _reserve(fd: int, size: int) -> None:
+def _mib(size: int) -> str:
+    return f"{size / disk.MIB:.1f}"
+
+
+def _allocate(fd: int, size: int) -> None:
     try:
         os.posix_fallocate(fd, 0, size)
     except OSError as error:

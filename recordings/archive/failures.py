@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from recordings.errors import SourceDenied, SourceError, SourceMissing, SourceUnavailable
+from recordings.errors import SourceDenied, SourceError, SourceMissing, SourceUnavailable, TapekeeperError
 from recordings.model import Recording, State
 from recordings.retry_after import parse_retry_after
 
@@ -73,7 +73,8 @@ class RetryPolicy:
 
     `first` and `most` are the shortest and the longest wait of the back-off, `blocked` is the wait of a blocked copy.
     Vonage deletes recordings after 30 days; `expires` ends the attempts a day before. After `missing` a file that
-    Vonage does not have is given up.
+    Vonage does not have is given up. An event comes within hours of the recording's end: an end more than `late` before
+    the receipt is not believed.
     """
 
     first: float = 10
@@ -81,6 +82,7 @@ class RetryPolicy:
     blocked: float = 3600
     expires: float = 29 * 86400
     missing: float = 3 * 86400
+    late: float = 3 * 86400
     chance: Callable[[float, float], float] = random.uniform
 
     def backoff(self, attempts: int) -> float:
@@ -90,12 +92,20 @@ class RetryPolicy:
 
     def deadline(self, recording: Recording) -> datetime:
         """The time after which Vonage no longer has the recording."""
-        end = recording.end_time or recording.start_time or recording.received_at
-        # A recording cannot have ended after its event came: an end time far in the future must not keep it for ever.
-        return min(end, recording.received_at) + timedelta(seconds=self.expires)
+        received = recording.received_at
+        end = recording.end_time or recording.start_time or received
+        # Nor can it have ended after its event came: an end time far in the future must not keep it for ever.
+        if end > received or received - end > timedelta(seconds=self.late):
+            end = received
+        return end + timedelta(seconds=self.expires)
 
-    def decide(self, error: BaseException, attempts: int, recording: Recording, now: datetime) -> Decision:
-        """What follows this error at this attempt. A plugin's exception decides by `retryable` and `blocked`."""
+    def decide(
+        self, error: BaseException, attempts: int, recording: Recording, now: datetime, *, fetched: bool = False
+    ) -> Decision:
+        """What follows this error at this attempt. A plugin's exception decides by `retryable` and `blocked`.
+
+        `fetched`: the audio is in the store, so it does not matter how long Vonage keeps it.
+        """
         reason = _message(error)
         if not hasattr(error, "retryable"):
             reason = f"{type(error).__name__}: {reason}"
@@ -105,13 +115,15 @@ class RetryPolicy:
             return Decision(State.FAILED, 0, reason)
         else:
             state, delay = State.WAITING, self._wait(error, attempts)
-        return self._unless_too_late(error, Decision(state, delay, reason), recording, now)
+        decision = Decision(state, delay, reason)
+        return decision if fetched else self._unless_too_late(error, decision, recording, now)
 
     def _wait(self, error: BaseException, attempts: int) -> float:
-        seconds = getattr(error, "retry_after", None)
+        """The back-off, or the other side's own wish where that is longer."""
+        seconds, backoff = getattr(error, "retry_after", None), self.backoff(attempts)
         if not isinstance(seconds, (int, float)) or math.isnan(seconds):  # a plugin's exception may hold anything
-            return self.backoff(attempts)
-        return min(max(float(seconds), 1.0), self.most)
+            return backoff
+        return max(backoff, min(float(seconds), self.most))
 
     def _unless_too_late(
         self, error: BaseException, decision: Decision, recording: Recording, now: datetime
@@ -133,3 +145,20 @@ def _message(error: BaseException) -> str:
         return str(error) or repr(error)
     except Exception:  # a plugin's exception may fail even here
         return type(error).__name__
+
+
+def plain(error: BaseException) -> BaseException:
+    """An error of the same class and message, for plugins: without cause, context and traceback.
+
+    What hangs on the original, such as a store's own exception with its request, is often sent to an error tracker.
+    """
+    message = _message(error)
+    try:
+        copy = type(error).__new__(type(error), message)
+        copy.args = (message,)
+        for name in ("retryable", "blocked", "retry_after"):
+            if hasattr(error, name):
+                setattr(copy, name, getattr(error, name))
+        return copy if _message(copy) == message else TapekeeperError(message)
+    except Exception:  # a plugin's class may not bear this
+        return TapekeeperError(message)

@@ -1,6 +1,10 @@
 """Requests to Vonage: which URL gets our token, which redirect is followed, and what a reply must be.
 
 The audio itself is read and checked by `http_audio`; what an HTTP status means for the copy stands in `failures`.
+
+Plugins and error trackers see our errors, and follow them to causes, contexts and the variables of their frames. So the
+token is taken out of a request that was answered, and an error that stands for one of requests' is made where that one
+is caught and raised after that: the exceptions of requests hold the request.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from recordings.clock import utc_now
 from recordings.errors import SourceDenied, SourceUnavailable
 
 from .failures import refusal
-from .hosts import HostRule
+from .hosts import HostRule, percent_encoded, understood
 from .http_audio import HttpAudio, short
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -56,15 +60,23 @@ class Fetcher:
         self._clock = clock
         self._ticks = ticks
 
-    def open(self, url: str, announced: int | None = None, *, stopped: Callable[[], bool] = lambda: False) -> HttpAudio:
+    def open(
+        self,
+        url: str,
+        announced: int | None = None,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+        doubt: str | None = None,
+    ) -> HttpAudio:
         """Start the transfer and look at its first bytes. Raises a `SourceError`; never returns a page as audio.
 
-        `announced` is the event's size in bytes; `stopped` is asked between two reads whether the work must stop.
+        `announced` is the event's size in bytes; `stopped` is asked between two reads whether the work must stop;
+        `doubt` is the message of the error that ended the attempt before this one.
         """
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._get(url)
             if response.status_code not in _REDIRECTS:
-                return self._audio(response, announced, stopped)
+                return self._audio(response, announced, stopped, doubt)
             url = _target(response, url)
         raise SourceUnavailable(f"Vonage redirected more than {_MAX_REDIRECTS} times; the last was to {_host(url)}.")
 
@@ -77,19 +89,18 @@ class Fetcher:
                 # A longer document is cut, so it is no JSON any more.
                 return json.loads(response.raw.read(limit + 1, decode_content=False))
             except (HTTPError, OSError, ValueError, RecursionError) as error:
-                raise SourceUnavailable(f"{_host(url)} sent no JSON document: {short(error)}") from error
+                problem = short(error)
+        raise SourceUnavailable(f"{_host(url)} sent no JSON document: {problem}")
 
     def close(self) -> None:
         """Close the pooled connections; a later request opens new ones."""
         self._session.close()
 
     def _get(self, url: str) -> requests.Response:
-        if not self._rule.allows(url):
-            raise SourceDenied(
-                f"{_host(url)} may not get our token: RECORDING_HOSTS does not allow it. Add it only if it is Vonage's."
-            )
+        url = percent_encoded(url)
+        self._check(url)
         try:
-            return self._session.get(
+            response = self._session.get(
                 url,
                 headers=_HEADERS,
                 auth=self._authorise,
@@ -100,7 +111,23 @@ class Fetcher:
             )
         # requests raises a bare ValueError for a redirect whose target cannot be parsed.
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise SourceUnavailable(f"{_host(url)} could not be reached: {short(error)}") from error
+            problem = short(error)
+        else:
+            _forget_token(response)
+            return response
+        raise SourceUnavailable(f"{_host(url)} could not be reached: {problem}")
+
+    def _check(self, url: str) -> None:
+        """Raise `SourceDenied` for a URL that must not be asked with our token."""
+        if not understood(url):
+            raise SourceDenied(
+                f"The recording's URL is not understood: {_host(url)}. It must be https://, a host and a path, without "
+                "user name or backslash in the host. Nothing was asked."
+            )
+        if not self._rule.allows(url):
+            raise SourceDenied(
+                f"{_host(url)} may not get our token: RECORDING_HOSTS does not allow it. Add it only if it is Vonage's."
+            )
 
     def _authorise(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the token. This is an `auth`, because an entry in ~/.netrc replaces an Authorization header.
@@ -110,11 +137,13 @@ class Fetcher:
         request.headers["Authorization"] = f"Bearer {self._mint()}"
         return request
 
-    def _audio(self, response: requests.Response, announced: int | None, stopped: Callable[[], bool]) -> HttpAudio:
+    def _audio(
+        self, response: requests.Response, announced: int | None, stopped: Callable[[], bool], doubt: str | None
+    ) -> HttpAudio:
         try:
             if response.status_code != 200:
                 raise refusal(response.status_code, response.headers, self._clock())
-            audio = HttpAudio(response, announced, stopped, self._ticks, self._timeouts[1])
+            audio = HttpAudio(response, announced, stopped, self._ticks, self._timeouts[1], doubt)
             audio.look()
             return audio
         except BaseException:
@@ -139,6 +168,12 @@ def _close_redirect(response: requests.Response, **_: Any) -> None:
     """
     if response.is_redirect:
         response.close()
+
+
+def _forget_token(response: requests.Response) -> None:
+    """Take the token out of the request, which hangs on the response, and drop the redirect that requests prepared."""
+    response.request.headers.pop("Authorization", None)
+    setattr(response, "_next", None)  # noqa: B010 - requests gives no name to it; `Response.next` reads it
 
 
 def _target(response: requests.Response, url: str) -> str:

@@ -1,31 +1,46 @@
-"""Renews the leases of the copies that this process works on: one thread for all of them.
+"""Renews the leases of the copies that this process works on, as long as that work moves: one thread for all of them.
 
-Work whose lease another worker took over is told so, and stops. A database that cannot be reached is no reason to stop:
-once it is back, the catalogue decides by the claim's token whether an outcome still counts.
+Work whose lease another worker took over is told so, and stops. Work that moved nothing for ten leases hangs, in a
+store or in a plugin, and may hang for ever: its copy is put back for any worker, and waits as after an error, so that
+it does not hang one thread after the other. A database that cannot be reached is no reason to stop: once it is back,
+the catalogue decides by the claim's token whether an outcome still counts.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from recordings.catalogue.leases import Claim, Leases
 from recordings.errors import CatalogueUnavailable, LeaseLost
+from recordings.model import State
+
+from .failures import RetryPolicy
 
 log = logging.getLogger(__name__)
 
+PATIENCE_LEASES = 10  # how many leases' time work may move nothing
+
 
 class HeldLease:
-    """A claim whose copy is being worked on. `lost()`: another worker has it now, or this process is shutting down."""
+    """A claim whose copy is being worked on. `lost()`: another worker has it now, or this process is shutting down.
 
-    def __init__(self, claim: Claim) -> None:
+    The work asks at each step whether it must stop: between two reads of the source, before each question to the store.
+    By that it shows that it moves.
+    """
+
+    def __init__(self, claim: Claim, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self.claim = claim
+        self._ticks = ticks
+        self._moved = ticks()
         self._lost = threading.Event()
 
     def lost(self) -> bool:
-        """Whether the work must stop; asked between two reads."""
+        """Whether the work must stop; asked at each step, and noted as one."""
+        self._moved = self._ticks()
         return self._lost.is_set()
 
     def check(self) -> None:
@@ -34,17 +49,33 @@ class HeldLease:
             claim = self.claim
             raise LeaseLost(f"Lost {claim.recording.recording_uuid} in {claim.storage} before it was recorded.")
 
+    def still_seconds(self) -> float:
+        """For how many seconds the work has not taken a step."""
+        return self._ticks() - self._moved
+
     def let_go(self) -> None:
         """Tell the work to stop."""
         self._lost.set()
 
 
 class Heartbeat:
-    """Renews every held claim each third of its lease. The thread starts with the first claim; safe before forks."""
+    """Renews every held claim each third of its lease. The thread starts with the first claim; safe before forks.
 
-    def __init__(self, leases: Leases, start_thread: Callable[[str, Callable[[], None]], object] | None = None) -> None:
+    `backoff` gives the wait in seconds of a copy whose work hung, by the number of its attempts; None: `RetryPolicy`'s.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        start_thread: Callable[[str, Callable[[], None]], object] | None = None,
+        *,
+        backoff: Callable[[int], float] | None = None,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._leases = leases
         self._start_thread = start_thread or _start_thread
+        self._backoff = backoff or RetryPolicy().backoff
+        self._ticks = ticks
         self._held: dict[str, HeldLease] = {}
         self._guard = threading.Condition()
         self._started = False
@@ -53,7 +84,7 @@ class Heartbeat:
     @contextmanager
     def holding(self, claim: Claim) -> Iterator[HeldLease]:
         """Hold the claim's lease while the block runs."""
-        held = HeldLease(claim)
+        held = HeldLease(claim, ticks=self._ticks)
         with self._guard:
             self._held[claim.token] = held
             self._start()
@@ -85,22 +116,50 @@ class Heartbeat:
             return False
 
     def beat(self) -> None:
-        """Renew all leases once."""
+        """Renew the leases of all work that moves, once, and put back the copies of work that hangs."""
         with self._guard:
-            tokens = list(self._held)
-        if not tokens:
-            return
+            leases = list(self._held.values())
+        patience = PATIENCE_LEASES * self._leases.lease
+        for hanging in [lease for lease in leases if lease.still_seconds() >= patience]:
+            leases.remove(hanging)
+            self._put_back(hanging, patience)
+        if leases:
+            self._renew({lease.claim.token: lease for lease in leases})
+
+    def _renew(self, leases: dict[str, HeldLease]) -> None:
         try:
-            renewed = self._leases.renew(tokens)
+            renewed = self._leases.renew(leases)
         except CatalogueUnavailable as error:
             log.warning("Leases could not be renewed; the work goes on. %s", error)
             return
-        for token in set(tokens) - renewed:
+        except Exception:
+            log.exception("Leases could not be renewed, for a reason that nobody foresaw; the work goes on.")
+            return
+        for token in set(leases) - renewed:
             with self._guard:
                 lease = self._held.get(token)
             if lease is not None:  # else the work has ended meanwhile
                 log.warning("Lost the lease on %s.", lease.claim.recording.recording_uuid)
                 lease.let_go()
+
+    def _put_back(self, lease: HeldLease, patience: float) -> None:
+        """Renew this lease no more, and let the copy wait for another attempt, by whatever worker."""
+        claim = lease.claim
+        lease.let_go()
+        with self._guard:
+            if self._held.pop(claim.token, None) is None:
+                return  # the work has ended meanwhile
+        reason = (
+            f"The work moved nothing for {patience:.0f} s at attempt {claim.attempts}: it hangs in the storage or in a "
+            "plugin. Look for a store or a disk that does not answer; a restart of the worker frees its thread."
+        )
+        log.error("%s in %s is let go. %s", claim.recording.recording_uuid, claim.storage, reason)
+        try:
+            self._leases.retry_later(claim, State.WAITING, reason, self._backoff(claim.attempts))
+        except LeaseLost:
+            pass  # another worker has the copy
+        except Exception as error:
+            log.warning("The copy could not be put back, and its lease will run out by itself. %s", error)
 
     def _start(self) -> None:
         if not self._started:

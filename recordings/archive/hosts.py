@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 _PLAIN_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_AUTHORITY_AND_REST = re.compile(r"(?P<authority>[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)(?P<rest>.*)", re.DOTALL)
+_MAY_STAND = "%:/?#[]@!$&'()*+,;=~"  # and letters, digits, - . _: https://www.rfc-editor.org/rfc/rfc3986#section-2
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -48,6 +50,24 @@ class HostRule:
         if (parts.scheme, host, port) in self.origins:
             return True
         return parts.scheme == "https" and port == _PORTS["https"] and any(_within(host, d) for d in self.domains)
+
+
+def percent_encoded(url: str) -> str:
+    """The URL as it may be sent: blanks, non-ASCII letters and the like behind the host are percent-encoded.
+
+    What is encoded already stays so. The scheme and the host stay as they are, for `understood` to judge.
+    """
+    parts = _AUTHORITY_AND_REST.fullmatch(url.strip())
+    if parts is None:
+        return url
+    rest = re.sub("%(?![0-9A-Fa-f]{2})", "%25", parts["rest"])
+    return parts["authority"] + quote(rest, safe=_MAY_STAND, errors="replace")
+
+
+def understood(url: str) -> bool:
+    """Whether every parser reads the same host in this URL."""
+    parts = _split(url)
+    return parts is not None and parts.scheme in _PORTS and bool(parts.hostname)
 
 
 def _within(host: str, domain: str) -> bool:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 import requests
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from recordings.errors import LeaseLost, NotAudio, SourceTruncated, SourceUnavailable
@@ -22,6 +23,11 @@ from . import formats
 _LEAST_RATE = 4096
 _GRACE_SECONDS = 120
 
+# Whatever else stands in Content-Encoding, such as a character set, is no coding, and the bytes show what they are.
+# https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
+_CODINGS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"}
+_SECOND_LOOK_SECONDS = 60
+
 
 class HttpAudio:
     """An open, checked transfer. `size` is its Content-Length or None; `kind` is the format of its first bytes.
@@ -29,6 +35,10 @@ class HttpAudio:
     `received` and `sha256` describe the bytes that were handed out so far; `complete` is true once the true end was
     reached. `announced` is the size in the recording event; `stopped` is asked between two reads whether the copy's
     lease is lost; `ticks` is a clock in seconds; `silence` is the longest time without a byte that `response` bears.
+    `doubt` is the message of the error that ended the attempt before this one: see `_check_size`.
+
+    A backend gets this object. So it keeps the response's body and nothing that leads to the request, which carried
+    the token.
     """
 
     def __init__(
@@ -38,17 +48,24 @@ class HttpAudio:
         stopped: Callable[[], bool],
         ticks: Callable[[], float],
         silence: float,
+        doubt: str | None = None,
     ) -> None:
-        self._response = response
+        self._body: HTTPResponse = response.raw
+        self._type = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
+        self._encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        self._chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         self._announced = announced
         self._stopped = stopped
         self._ticks = ticks
         self._silence = silence
+        self._doubt = doubt
         self._began = ticks()
         self._head = b""
+        self._head_sha256 = ""
         self._from_network = 0
         self._digest = hashlib.sha256()
-        self.size = _content_length(response)
+        length = response.headers.get("Content-Length", "")
+        self.size = int(length) if length.isdecimal() and not self._chunked else None
         self.kind = formats.UNKNOWN
         self.received = 0
         self.complete = False
@@ -64,17 +81,35 @@ class HttpAudio:
         return self._digest.hexdigest()
 
     def look(self) -> None:
-        """Read the first bytes, once. Raises `NotAudio` for a page, an encoded body or an empty body."""
-        header = self._response.headers.get("Content-Type", "").split(";")[0].strip().lower()
-        encoding = self._response.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
-            raise NotAudio(f"Vonage sent the body encoded ({encoding[:40]}), which we asked it not to do.")
+        """Read the first bytes, once. Raises `NotAudio` for text, an encoded body, an empty body, or a doubtful one."""
+        if _CODINGS.intersection(part.strip() for part in self._encoding.split(",")):
+            raise NotAudio(f"Vonage sent the body encoded ({self._encoding[:40]}), which we asked it not to do.")
         self._head = self._fill(formats.HEAD)
+        self._head_sha256 = hashlib.sha256(self._head).hexdigest()[:16]
         if not self._head:
             raise NotAudio("Vonage answered 200 with an empty body in place of audio.")
-        if header in ("text/html", "application/json", "application/problem+json") or formats.is_page(self._head):
-            raise NotAudio(f"Vonage answered 200 with a page ({header or 'no type'}) in place of audio.")
-        self.kind = formats.audio_kind(self._head)
+        is_text = formats.is_text(self._head)
+        self.kind = formats.UNKNOWN if is_text else formats.audio_kind(self._head, self._type)
+        if is_text or (self.kind is formats.UNKNOWN and formats.names_document(self._type)):
+            raise NotAudio(f"Vonage answered 200 with a page ({self._type or 'no type'}) in place of audio.")
+        size = self._from_network if self.complete else self.size
+        if size is not None:
+            self._check_size(size)
+
+    def _check_size(self, size: int) -> None:
+        """Doubt an unknown format of less than half the announced size, until it comes the same twice in a row.
+
+        It may be a page of a kind that nobody foresaw, or a file that Vonage had not finished; both change soon. What
+        comes again with the same size and the same first bytes is what Vonage has. Raises `NotAudio`.
+        """
+        if self.kind is not formats.UNKNOWN or not self._announced or 2 * size >= self._announced:
+            return
+        doubt = (
+            f"Vonage sent {size} bytes of no known audio format where {self._announced} were announced (SHA-256 of "
+            f"their beginning: {self._head_sha256}). It is stored if it comes the same at the next attempt."
+        )
+        if doubt != self._doubt:
+            raise NotAudio(doubt, retry_after=_SECOND_LOOK_SECONDS)
 
     def read(self, n: int = -1, /) -> bytes:
         """Exactly `n` bytes until the end; `-1`: all that is left. Raises a `SourceError` at a false end."""
@@ -97,7 +132,8 @@ class HttpAudio:
             pieces.append(piece)
             missing -= len(piece)
             # All promised bytes are here: a store that reads exactly so many bytes never asks for the end itself.
-            self.complete = self.complete or self._from_network == self.size
+            if self._from_network == self.size:
+                self.complete = True
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _piece(self, limit: int) -> bytes:
@@ -105,27 +141,35 @@ class HttpAudio:
             raise LeaseLost(
                 "Stopped in mid-transfer: another worker has the copy now, or this process is shutting down."
             )
-        try:
-            # One receive at a time: `read` would wait for all bytes from a source that sends slowly.
-            piece = self._response.raw.read1(limit, decode_content=False) or b""
-        except ReadTimeoutError as error:
-            raise SourceUnavailable(f"No byte came for {self._silence:g} s; {self._progress()}.") from error
-        except (HTTPError, OSError, ValueError) as error:
-            raise SourceTruncated(f"The transfer broke off; {self._progress()}: {short(error)}") from error
+        piece, fault = self._receive(limit)
+        if fault:
+            raise fault
         self._from_network += len(piece)
         elapsed = self._ticks() - self._began
         if elapsed > _GRACE_SECONDS + self._from_network / _LEAST_RATE:
             raise SourceUnavailable(f"The transfer is too slow to end: {self._progress()} in {elapsed:.0f} s.")
         return piece
 
+    def _receive(self, limit: int) -> tuple[bytes, SourceUnavailable | None]:
+        """The next bytes, or the error to raise. It is raised outside `except`: see `recordings.archive.fetch`."""
+        try:
+            # One receive at a time: `read` would wait for all bytes from a source that sends slowly.
+            return self._body.read1(limit, decode_content=False) or b"", None
+        except ReadTimeoutError:
+            return b"", SourceUnavailable(f"No byte came for {self._silence:g} s; {self._progress()}.")
+        except (HTTPError, OSError, ValueError) as error:
+            return b"", SourceTruncated(f"The transfer broke off; {self._progress()}: {short(error)}")
+
     def _end(self) -> None:
         # urllib3 cannot notice the early end of a body that has no length and is not chunked. The size in the recording
         # event is the only evidence then.
         expected = self.size
-        if expected is None and not _chunked(self._response):
+        if expected is None and not self._chunked:
             expected = self._announced or None
         if expected is not None and self._from_network < expected:
             raise SourceTruncated(f"The transfer ended early; {self._progress()}.")
+        if self._head_sha256:  # else the end came within the first look, which checks what it saw
+            self._check_size(self._from_network)
         self.complete = True
 
     def _progress(self) -> str:
@@ -135,8 +179,9 @@ class HttpAudio:
     def close(self) -> None:
         """Give the connection back to the pool when the body was read to its end, else cut it."""
         if self.complete:
-            self._response.raw.release_conn()
-        self._response.close()
+            self._body.release_conn()
+        self._body.close()
+        self._body.release_conn()
 
     def __enter__(self) -> Self:
         return self
@@ -152,14 +197,3 @@ def short(error: BaseException) -> str:
     cause = getattr(error.args[0], "reason", None) if error.args else None
     cause = cause if isinstance(cause, Exception) else error
     return f"{type(cause).__name__}: {cause}"[:300]
-
-
-def _content_length(response: requests.Response) -> int | None:
-    if _chunked(response):
-        return None
-    value = response.headers.get("Content-Length", "")
-    return int(value) if value.isdecimal() else None
-
-
-def _chunked(response: requests.Response) -> bool:
-    return "chunked" in response.headers.get("Transfer-Encoding", "").lower()

@@ -7,7 +7,7 @@ right name; both are translated here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,10 +94,11 @@ def agree(key: str, stream: Witness, result: PutResult, info: ObjectInfo | None)
         raise ChecksumMismatch(f"{key}: the store's SHA-256 is not that of the bytes that the source sent.")
 
 
-def read_back(backend: StorageBackend, key: str) -> tuple[int, str]:
-    """Size and SHA-256 of the object as it reads now."""
+def read_back(backend: StorageBackend, key: str, check: Callable[[], None] = lambda: None) -> tuple[int, str]:
+    """Size and SHA-256 of the object as it reads now. `check` is called at each piece, and may raise."""
     digest, size = hashlib.sha256(), 0
     for piece in backend.get(key):
+        check()
         digest.update(piece)
         size += len(piece)
     return size, digest.hexdigest()

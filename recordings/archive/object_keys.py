@@ -13,12 +13,16 @@ from recordings.catalogue.leases import Claim
 from recordings.errors import InvalidKey
 from recordings.keys import KeyTemplate, check_key
 from recordings.model import Recording
+from recordings.timeouts import NoAnswer
 
 log = logging.getLogger(__name__)
 
 
 class KeyHooks(Protocol):
-    """The hook that lets a plugin choose a key: the first result wins, None leaves the choice to the template."""
+    """The hook that lets a plugin choose a key: the first result wins, None leaves the choice to the template.
+
+    It may raise `NoAnswer`: a plugin takes too long.
+    """
 
     def object_key(self, recording: Recording) -> str | None: ...
 
@@ -52,7 +56,13 @@ class KeyChoice:
     def _plugin_key(self) -> tuple[str | None, bool]:
         """The plugins' key, None where there is no legal one; and whether a plugin answered."""
         recording = self._claim.recording
-        key = self._hooks.object_key(recording)
+        try:
+            key = self._hooks.object_key(recording)
+        except NoAnswer as error:
+            log.error(
+                "No plugin's object_key answers for %s: %s. The template's is used.", recording.recording_uuid, error
+            )
+            return None, True
         if key is None:
             return None, False
         try:

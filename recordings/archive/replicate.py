@@ -16,7 +16,6 @@ from recordings.storage import StorageBackend
 
 from .heartbeat import HeldLease
 from .integrity import Stored
-from .sidecar import SidecarWriter
 from .sources import CopySource, CopyUnreadable
 from .transfer import Transfer, configured
 
@@ -30,7 +29,6 @@ class Replicator:
 
     storages: Mapping[str, StorageBackend]
     reopen: Callable[[str], StorageBackend]
-    sidecars: SidecarWriter = field(default_factory=SidecarWriter)
     _former: dict[str, StorageBackend] = field(default_factory=dict, init=False, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -52,7 +50,7 @@ class Replicator:
     def _copy(self, held: HeldLease, copy: Copy) -> Stored:
         source = CopySource(self._backend(copy.storage), copy, held.lost)
         target = configured(self.storages, held.claim.storage)
-        return Transfer(held, source, target, self.sidecars).store(held.claim.key or copy.key or "")
+        return Transfer(held, source, target).store(held.claim.key or copy.key or "")
 
     def _backend(self, storage: str) -> StorageBackend:
         if storage in self.storages:

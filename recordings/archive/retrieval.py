@@ -10,23 +10,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
-from recordings.catalogue.leases import Claim, Leases
+from recordings.catalogue.leases import Claim, Leases, StoredAudio
 from recordings.catalogue.listing import find
 from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable, LeaseLost, SourceError
 from recordings.keys import KeyTemplate
 from recordings.model import Copy, Recording
-from recordings.storage import StorageBackend
+from recordings.storage import PutResult, StorageBackend
 
-from . import formats
-from .failures import RetryPolicy
+from . import formats, integrity
+from .failures import RetryPolicy, plain
 from .fetch import Fetcher
 from .heartbeat import Heartbeat, HeldLease
+from .hooks import Hooks
 from .integrity import Stored
 from .limits import StorageLimits
-from .object_keys import KeyChoice, KeyHooks
+from .object_keys import KeyChoice
 from .replicate import Replicator
 from .sidecar import SidecarWriter
 from .sources import RecordingSource
@@ -38,14 +38,6 @@ _CROWDED_SECONDS = 5.0  # until a copy is due again whose storage had no thread 
 
 # A database that is away gets two minutes to come back, so that finished work is not done again.
 _OUTCOME_WAITS = (0.5, 1, 2, 4, 8, 15, 15, 15, 30, 30)
-
-
-class Hooks(KeyHooks, Protocol):
-    """What plugins may say about a recording; `plugins.manager` keeps their errors to itself."""
-
-    def listens(self, hook: str) -> bool: ...
-    def recording_stored(self, recording: Recording, copy: Copy) -> None: ...
-    def recording_failed(self, recording: Recording, copy: Copy, error: BaseException, will_retry: bool) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -83,12 +75,14 @@ class Retrieval:
     def carry_out(self, claim: Claim, attempt: Callable[[HeldLease], Stored]) -> None:
         """Make one attempt under this claim, and record its outcome. No fault of the attempt is raised."""
         with self.heartbeat.holding(claim) as held:
+            stored = None
             try:
-                stored = attempt(held)
+                stored = self._stored_before(held) or attempt(held)
+                self._describe(held, stored)
             except LeaseLost as error:
                 log.warning("%s Nothing was recorded.", error)
-            except Exception as error:
-                self._note_failure(claim, error)
+            except (Exception, SystemExit) as error:  # a plugin's backend may exit
+                self._note_failure(claim, error, stored)
             else:
                 self._note_success(claim, stored)
 
@@ -102,8 +96,8 @@ class Retrieval:
         """
         claim, target = held.claim, configured(self.storages, held.claim.storage)
         choice = KeyChoice(claim, self.template, self.hooks)
-        with RecordingSource(self.fetcher, claim.recording, held.lost) as source:
-            transfer, first = Transfer(held, source, target, self.sidecars), claim.attempts == 1
+        with RecordingSource(self.fetcher, claim.recording, held.lost, _last_error(claim)) as source:
+            transfer, first = Transfer(held, source, target), claim.attempts == 1
             stored = None if first else _settle(transfer, choice)
             try:
                 return stored or self._fetch(transfer, choice)
@@ -127,6 +121,25 @@ class Retrieval:
             log.warning("%s: %s bytes were announced, %s came.", uuid, announced, stored.result.size)
         return stored
 
+    def _stored_before(self, held: HeldLease) -> Stored | None:
+        """The audio that an earlier attempt stored, whose sidecar is still missing; None where it is there no more."""
+        audio = held.claim.audio
+        info = audio and integrity.head(configured(self.storages, held.claim.storage), audio.key)
+        if (
+            not audio
+            or not info
+            or info.size != audio.size
+            or info.checksums.get("sha256", audio.sha256) != audio.sha256
+        ):
+            return None
+        result = PutResult(audio.size, audio.sha256, False, audio.uri)
+        return Stored(audio.key, formats.of_content_type(audio.content_type), result)
+
+    def _describe(self, held: HeldLease, stored: Stored) -> None:
+        """Write the sidecar beside the audio."""
+        held.check()
+        self.sidecars.write(configured(self.storages, held.claim.storage), held.claim, stored)
+
     # --- Its outcome -------------------------------------------------------------------------------------------------
 
     def _note_success(self, claim: Claim, stored: Stored) -> None:
@@ -136,21 +149,24 @@ class Retrieval:
             if self.hooks.listens("recording_stored"):
                 self.hooks.recording_stored(*self._now_known(claim))
 
-    def _note_failure(self, claim: Claim, error: Exception) -> None:
-        decision = self.policy.decide(error, claim.attempts, claim.recording, self.clock())
-        uuid = claim.recording.recording_uuid
+    def _note_failure(self, claim: Claim, error: BaseException, stored: Stored | None) -> None:
+        now, fetched = self.clock(), stored is not None
+        decision = self.policy.decide(error, claim.attempts, claim.recording, now, fetched=fetched)
+        reason = f"The audio is stored, its sidecar is not. {decision.reason}" if fetched else decision.reason
+        uuid, audio = claim.recording.recording_uuid, _audio(stored)
         if not hasattr(error, "retryable"):
             log.error("An error of an unknown kind, with %s in %s.", uuid, claim.storage, exc_info=error)
         if decision.will_retry:
             future = f"Next attempt in {decision.delay:.0f} s."
-            noted = self._note(lambda: self.leases.retry_later(claim, decision.state, decision.reason, decision.delay))
+            delay = decision.delay
+            noted = self._note(lambda: self.leases.retry_later(claim, decision.state, reason, delay, audio=audio))
         else:
             future = "No further attempt by itself."
-            noted = self._note(lambda: self.leases.failed(claim, decision.reason))
+            noted = self._note(lambda: self.leases.failed(claim, reason, audio=audio))
         if noted:
-            log.warning("%s in %s is %s. %s %s", uuid, claim.storage, decision.state.value, decision.reason, future)
+            log.warning("%s in %s is %s. %s %s", uuid, claim.storage, decision.state.value, reason, future)
             if self.hooks.listens("recording_failed"):
-                self.hooks.recording_failed(*self._now_known(claim), error, decision.will_retry)
+                self.hooks.recording_failed(*self._now_known(claim), plain(error), decision.will_retry)
 
     def _note(self, write: Callable[[], None]) -> bool:
         """Record an outcome, and wait for a database that is away. Returns whether it was recorded."""
@@ -179,3 +195,16 @@ def _settle(transfer: Transfer, choice: KeyChoice) -> Stored | None:
     """What is in the store already, where the event's format gives the key before the first byte has come."""
     kind = formats.BY_FORMAT.get(transfer.held.claim.recording.format or "")
     return transfer.settle(choice.key(kind.ext).text, kind) if kind else None
+
+
+def _audio(stored: Stored | None) -> StoredAudio | None:
+    """What the row keeps of stored audio."""
+    if stored is None:
+        return None
+    result = stored.result
+    return StoredAudio(stored.key, result.size, result.sha256 or "", stored.kind.content_type, result.uri)
+
+
+def _last_error(claim: Claim) -> str | None:
+    """The error that ended the attempt before this one, as the row keeps it."""
+    return next((copy.error for copy in claim.recording.copies if copy.storage == claim.storage), None)

@@ -38,14 +38,18 @@ class Source(AudioSource, Protocol):
 class RecordingSource:
     """One recording at Vonage. A backend sees something to open, and never a key, token or URL.
 
-    The response that `look` opened is handed on by the first `open`; each later `open` makes a fresh request. A context
-    manager: leaving it closes what is open.
+    `doubt` is the error that ended the attempt before this one. The response that `look` opened is handed on by the
+    first `open`; each later `open` makes a fresh request. A context manager: leaving it closes what is open.
     """
 
-    def __init__(self, fetcher: Fetcher, recording: Recording, stopped: Callable[[], bool]) -> None:
-        self._fetcher = fetcher
-        self._recording = recording
-        self._stopped = stopped
+    def __init__(
+        self, fetcher: Fetcher, recording: Recording, stopped: Callable[[], bool], doubt: str | None = None
+    ) -> None:
+        # A function, and not the fetcher: a backend gets this object, and the fetcher makes tokens.
+        def request() -> HttpAudio:
+            return fetcher.open(recording.recording_url, recording.size, stopped=stopped, doubt=doubt)
+
+        self._request = request
         self._looked: HttpAudio | None = None
         self.stream: HttpAudio | None = None
         self.size = recording.size
@@ -70,8 +74,7 @@ class RecordingSource:
 
     def _start(self) -> HttpAudio:
         if self._looked is None:
-            url, announced = self._recording.recording_url, self._recording.size
-            self._looked = self._fetcher.open(url, announced, stopped=self._stopped)
+            self._looked = self._request()
             self.size = self._looked.size
         return self._looked
 
@@ -102,8 +105,7 @@ class CopySource:
 
     def look(self) -> formats.Kind:
         """The format that the catalogue knows."""
-        kinds = formats.BY_FORMAT.values()
-        return next((kind for kind in kinds if kind.content_type == self._copy.content_type), formats.UNKNOWN)
+        return formats.of_content_type(self._copy.content_type)
 
     def open(self) -> CopyStream:
         """Start reading, from the first byte."""
@@ -165,7 +167,8 @@ class CopyStream:
                 self._pieces = iter(self._origin.get(self._copy.key or ""))
             return next((piece for piece in self._pieces if piece), b"")
         except Exception as error:  # whatever the store, perhaps a stranger's, raises
-            raise CopyUnreadable(f"The copy in {self._copy.storage} cannot be read: {error}") from error
+            problem = str(error)
+        raise CopyUnreadable(f"The copy in {self._copy.storage} cannot be read: {problem}")
 
     def _end(self) -> None:
         if (self.received, self.sha256) != (self._copy.size, self._copy.sha256):

@@ -1,4 +1,4 @@
-"""One copy on its way from a source into a store: put, compared with the store's own answers, and described beside it.
+"""One copy's audio on its way from a source into a store: put, and compared with the store's own answers.
 
 The source may be Vonage or another storage. Which source is taken, and under which key, is decided by the callers
 (`retrieval`, `replicate`); the rows of the catalogue are not touched here.
@@ -15,7 +15,6 @@ from recordings.storage import ObjectInfo, PutResult, StorageBackend
 from . import formats, integrity, sidecar
 from .heartbeat import HeldLease
 from .integrity import Stored
-from .sidecar import SidecarWriter
 from .sources import Source
 
 
@@ -26,15 +25,16 @@ class Transfer:
     held: HeldLease
     source: Source
     target: StorageBackend
-    sidecars: SidecarWriter
 
     def store(self, key: str) -> Stored:
-        """Put the source's bytes under this key and prove that the store holds them; then write the sidecar.
+        """Put the source's bytes under this key and prove that the store holds them.
 
         Raises a `SourceError`, what the store raises, or `LeaseLost`.
         """
         kind, metadata = self.source.look(), sidecar.identity(self.held.claim.recording)
+        self.held.check()
         result = integrity.put(self.target, key, self.source, content_type=kind.content_type, metadata=metadata)
+        self.held.check()
         info = integrity.head(self.target, key)
         if not result.created and info is not None:
             return self._settled(info, kind)
@@ -42,10 +42,11 @@ class Transfer:
         if stream is None:
             raise ChecksumMismatch(f"{key}: the store reported success, but never opened the source.")
         integrity.agree(key, stream, result, info)
-        return self._finished(Stored(key, kind, PutResult(stream.received, stream.sha256, True, result.uri)))
+        return Stored(key, kind, PutResult(stream.received, stream.sha256, True, result.uri))
 
     def settle(self, key: str, kind: formats.Kind) -> Stored | None:
         """What lies under the key already, once it is proven to be this recording; None: nothing lies there."""
+        self.held.check()
         info = integrity.head(self.target, key)
         return self._settled(info, kind) if info else None
 
@@ -56,7 +57,7 @@ class Transfer:
         no metadata or no digest to prove whose bytes these are, they are compared with the source's own.
         """
         self._check_owner(info)
-        size, sha256 = integrity.read_back(self.target, info.key)
+        size, sha256 = integrity.read_back(self.target, info.key, self.held.check)
         recorded = info.checksums.get("sha256")
         if size != info.size or recorded not in (None, sha256):
             raise ChecksumMismatch(
@@ -66,7 +67,7 @@ class Transfer:
         if self.source.expected(proven=proven) not in (None, (size, sha256)):
             uuid = self.held.claim.recording.recording_uuid
             raise ObjectExists(f"{info.key} holds other audio than {uuid}: move it away and retry.")
-        return self._finished(Stored(info.key, kind, PutResult(size, sha256, False, info.uri or info.key)))
+        return Stored(info.key, kind, PutResult(size, sha256, False, info.uri or info.key))
 
     def _check_owner(self, info: ObjectInfo) -> None:
         identity = sidecar.identity(self.held.claim.recording)
@@ -75,11 +76,6 @@ class Transfer:
                 f"{info.key} holds another recording, {info.metadata.get('recording_uuid')}. Where two applications "
                 "share a storage, put {application_id} into STORAGE_KEY_TEMPLATE."
             )
-
-    def _finished(self, stored: Stored) -> Stored:
-        self.held.check()
-        self.sidecars.write(self.target, self.held.claim, stored)
-        return stored
 
 
 def configured(storages: Mapping[str, StorageBackend], storage: str) -> StorageBackend:

@@ -20,7 +20,6 @@ from recordings.archive.sources import CopySource
 from recordings.catalogue import copies, listing
 from recordings.catalogue.copies import StoredCopy
 from recordings.catalogue.leases import Claim, Leases
-from recordings.catalogue.schedule import Schedule
 from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
 from recordings.model import Copy, Recording, State
@@ -49,7 +48,6 @@ class Repair:
 
     storages: Mapping[str, StorageBackend]
     leases: Leases
-    schedule: Schedule
     policy: RetryPolicy
     replicator: Replicator
     carry_out: Callable[[Claim, Callable[[HeldLease], Stored]], None]
@@ -69,8 +67,13 @@ class Repair:
         donor = self._donor(recording, copy.storage)
         if donor is None and not self._at_vonage(recording):
             raise Unrepairable("No other storage has a good copy, and Vonage keeps it no more: nothing was changed.")
-        moved = self._move_aside(backend, recording, copy, damaged) if damaged else ""
-        return moved + (self._copy_again(copy) if donor else self._fetch_again(copy))
+        moved = self._save(backend, recording, copy, damaged) if damaged else ""
+        # From here on the row says that the copy is not stored: a crash leaves it to the workers, and hides nothing.
+        claim = self.leases.reopen(copy.copy_id, _PROBLEM)
+        if claim is None:
+            raise Unrepairable(_BUSY)
+        backend.delete(copy.key)
+        return moved + (self._copy_again(claim) if donor else self._fetch_again(claim))
 
     # --- Where a good object may come from ---------------------------------------------------------------------------
 
@@ -92,10 +95,8 @@ class Repair:
 
     # --- Making room, and filling it ---------------------------------------------------------------------------------
 
-    def _move_aside(
-        self, backend: StorageBackend, recording: Recording, stored: StoredCopy, damaged: tuple[int, str]
-    ) -> str:
-        """A key is written once, so the damaged object must go before a good one can come. Its bytes are kept."""
+    def _save(self, backend: StorageBackend, recording: Recording, stored: StoredCopy, damaged: tuple[int, str]) -> str:
+        """A key is written once, so the damaged object must go before a good one can come. Its bytes are kept aside."""
         size, sha256 = damaged
         aside = f"{ASIDE}{sha256}.bin"
         copy = next(copy for copy in recording.copies if copy.storage == stored.storage)
@@ -104,22 +105,17 @@ class Repair:
         integrity.put(backend, aside, source, content_type=content_type, metadata=metadata)
         if integrity.read_back(backend, aside) != damaged:
             raise Unrepairable(f"{stored.key} could not be moved aside to {aside}: nothing was deleted.")
-        backend.delete(stored.key)
-        log.warning("%s in %s was damaged; it lies under %s now.", stored.key, stored.storage, aside)
+        log.warning("%s in %s is damaged; its bytes lie under %s now.", stored.key, stored.storage, aside)
         return f"The damaged object lies under {aside} now. "
 
-    def _fetch_again(self, copy: StoredCopy) -> str:
-        if not self.schedule.reopen(copy.copy_id, _PROBLEM):
-            raise Unrepairable(_BUSY)
+    def _fetch_again(self, claim: Claim) -> str:
+        self.leases.give_back(claim)
         return "A worker fetches it again from Vonage."
 
-    def _copy_again(self, copy: StoredCopy) -> str:
+    def _copy_again(self, claim: Claim) -> str:
         """One attempt, as a worker makes it; where it fails, workers go on with it."""
-        claim = self.leases.reopen(copy.copy_id, _PROBLEM)
-        if claim is None:
-            raise Unrepairable(_BUSY)
         self.carry_out(claim, self.replicator.attempt)
-        state, error = copies.state_of(self.leases.database, copy.copy_id)
+        state, error = copies.state_of(self.leases.database, claim.copy_id)
         if state is not State.STORED:
             raise Unrepairable(f"Copying failed, and workers go on with it: {error}")
         return "It was copied from another storage."

@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection
-
 from .database import CHANNEL, Database
 from .outages import translated
 
@@ -27,48 +25,46 @@ class Changes:
     def __init__(self, database: Database, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._ticks = ticks
-        self._connection: Connection | None = None
+        self._connection: Any = None  # the driver's own
         self._version: int | None = None
 
     def wait(self, seconds: float, stopping: threading.Event) -> None:
         """Return at a change, after `seconds`, or soon after `stopping`. Raises `CatalogueUnavailable`."""
         with translated():
-            connection = self._connected()
+            self._connect()
             if self._database.sqlite:
-                self._ask(connection, seconds, stopping)
+                self._ask(seconds, stopping)
             else:
-                self._listen(connection, seconds, stopping)
+                self._listen(seconds, stopping)
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._database.engine.connect()
-            self._connection.detach()  # the pool's few connections stay for the transactions
-            if not self._database.sqlite:
-                driver: Any = self._connection.connection.dbapi_connection
-                driver.autocommit = True
-                driver.execute(f"LISTEN {CHANNEL}")
-        return self._connection
+    def _connect(self) -> None:
+        if self._connection is not None:
+            return
+        pooled = self._database.engine.raw_connection()
+        self._connection = pooled.driver_connection
+        pooled.detach()  # the pool's few connections stay for the transactions
+        if not self._database.sqlite:
+            self._connection.autocommit = True
+            self._connection.execute(f"LISTEN {CHANNEL}")
 
-    def _ask(self, connection: Connection, seconds: float, stopping: threading.Event) -> None:
-        driver: Any = connection.connection.dbapi_connection
+    def _ask(self, seconds: float, stopping: threading.Event) -> None:
         end = self._ticks() + seconds
         while True:
-            (version,) = driver.execute("PRAGMA data_version").fetchone()
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
             before, self._version = self._version, version
             left = end - self._ticks()
             if version != before or left <= 0 or stopping.wait(min(_ASK_SECONDS, left)):
                 return
 
-    def _listen(self, connection: Connection, seconds: float, stopping: threading.Event) -> None:
-        driver: Any = connection.connection.dbapi_connection
+    def _listen(self, seconds: float, stopping: threading.Event) -> None:
         end = self._ticks() + seconds
         while not stopping.is_set():
             left = end - self._ticks()
-            if left <= 0 or list(driver.notifies(timeout=min(left, 1.0), stop_after=1)):
+            if left <= 0 or list(self._connection.notifies(timeout=min(left, 1.0), stop_after=1)):
                 return

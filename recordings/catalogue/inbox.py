@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select
 
 from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
-from recordings.model import Accepted, Delivery, Event
+from recordings.model import Accepted, Announcement, Delivery, Event
 
 from .database import Database
 from .intake import Intake
@@ -47,6 +47,12 @@ _PRUNED_AT_ONCE, _PRUNINGS = 500, 20
 
 class NoSuchDelivery(TapekeeperError):
     """It was never kept, or is not kept any more."""
+
+    retryable = False
+
+
+class NotAdoptable(TapekeeperError):
+    """The delivery's URL cannot replace that of its recording; the message says why."""
 
     retryable = False
 
@@ -183,6 +189,32 @@ class Inbox:
         log.info("Delivery %d, which was %s, was taken in again: %s.", before.id, before.outcome, accepted.outcome)
         return Replayed(before, accepted)
 
+    def adopt(self, delivery_id: int, interpret: Interpret) -> list[int]:
+        """A person's word: the URL of this delivery, a `conflict`, replaces that of its recording.
+
+        Returns the copies of the recording, which are due now. Raises `NoSuchDelivery`, `NotAdoptable`, or what
+        `interpret` raises; see `replay`. Nothing changes then.
+        """
+        stored = self.find(delivery_id)
+        if stored.outcome != "conflict":
+            raise NotAdoptable(f"Delivery {delivery_id} is {stored.outcome}, and only a conflict can be adopted.")
+        delivery, events = interpret(stored)
+        announcement = next((event for event in events if _announces(event, stored.recording_uuid)), None)
+        if announcement is None:
+            raise NotAdoptable(f"Delivery {delivery_id} announces no file of recording {stored.recording_uuid}.")
+        copy_ids = self._intake.adopt(delivery, announcement)
+        if copy_ids is None:
+            raise NotAdoptable(
+                f"A copy of {stored.recording_uuid} is stored already, from the first URL. Nothing was changed."
+            )
+        log.warning(
+            "On a person's word recording %s has the URL of delivery %d now; %d copies are due.",
+            stored.recording_uuid,
+            delivery_id,
+            len(copy_ids),
+        )
+        return copy_ids
+
     def prune(self) -> int:
         """Forget deliveries older than the retention, 10,000 at most. Returns how many; recordings and calls stay."""
         old = deliveries.c.received_at < self._clock() - self._retention
@@ -213,6 +245,11 @@ def _stored_delivery(row: Row[Any], body: bytes, token: str = "") -> StoredDeliv
     delivery = Delivery(**{name: getattr(row, name) for name in names}, body=bytes(body))
     facts = (row.id, row.received_at, delivery, row.outcome, row.problem, row.recording_uuid, row.body_size)
     return StoredDelivery(*facts, token=token)
+
+
+def _announces(event: Event, recording_uuid: str | None) -> TypeGuard[Announcement]:
+    """Whether this event announces audio of this recording."""
+    return isinstance(event, Announcement) and event.recording_uuid == recording_uuid and not event.empty
 
 
 def _cut(body: bytes) -> str:

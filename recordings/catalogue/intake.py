@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Select, and_, delete, insert, select, update
 
 from recordings.clock import utc_now
 from recordings.model import (
@@ -29,12 +29,15 @@ from recordings.model import (
 )
 from recordings.timeouts import Deadline
 
+from .call_notes import note_call_event, upsert_call
 from .database import Database
-from .derived import follow_calls
-from .tables import call_events, calls, copies, deliveries, recordings, transcriptions
+from .derived import follow_calls, follow_copies
+from .repeats import Repeats
+from .tables import call_events, copies, deliveries, recordings, transcriptions
 
 log = logging.getLogger(__name__)
 
+MAX_UNSIGNED_BODY = 64 * 1024  # bytes are kept of what anybody may have sent; real events have some hundreds
 
 # Made once: making a statement costs more than running it.
 _NEW_DELIVERIES = insert(deliveries)
@@ -77,6 +80,7 @@ class Intake:
         self._storages = tuple(storages)
         self._clock = clock
         self._announce = announce
+        self._repeats = Repeats()
         unique = recordings.c["id", "application_id", "recording_uuid"]
         self._new_recordings = database.insert(recordings).on_conflict_do_nothing().returning(*unique)
 
@@ -111,14 +115,48 @@ class Intake:
             follow_calls(connection, call_keys | _new_keys(arrivals, outcomes))
             if copy_ids:
                 self.database.tell_others(connection)
+        self._repeats.count((arrival.delivery, arrival.events) for arrival in arrivals)
         if copy_ids:
             self._announce(sum(len(ids) for ids in copy_ids.values()))
         return [_accepted(of_one, copy_ids) for of_one in outcomes]
 
+    def adopt(self, delivery: Delivery, event: Announcement) -> list[int] | None:
+        """Let a known recording have this event's URL and size. Returns its copies, which are due; None: one is stored.
+
+        Work that is on its way to the former URL is fenced off: it has lost its claim.
+        """
+        its_copies = copies.c.recording_id == self._its_row(delivery, event).scalar_subquery()
+        has_audio = select(copies.c.id).where(its_copies, copies.c.sha256.is_not(None)).limit(1)
+        due = {"state": State.PENDING.value, "token": None, "due_at": self._clock()}
+        with self.database.write(Deadline()) as connection:
+            if connection.execute(has_audio).first() is not None:
+                return None
+            row_id = connection.execute(self._its_row(delivery, event)).scalar_one()
+            particulars = {"recording_url": event.recording_url, "size": event.size, "empty": False}
+            # The copies first, as workers do it: on Postgres two transactions could wait for each other else.
+            statement = update(copies).where(copies.c.recording_id == row_id).values(due).returning(copies.c.id)
+            copy_ids = [row.id for row in connection.execute(statement)]
+            connection.execute(update(recordings).where(recordings.c.id == row_id).values(particulars))
+            copy_ids = copy_ids or self._new_copies(connection, [row_id])[row_id]
+            follow_copies(connection, copy_ids)
+            self.database.tell_others(connection)
+        self._announce(len(copy_ids))
+        return copy_ids
+
+    def _its_row(self, delivery: Delivery, event: Announcement) -> Select[Any]:
+        identity = (
+            recordings.c.application_id == delivery.application_id,
+            recordings.c.recording_uuid == event.recording_uuid,
+        )
+        return select(recordings.c.id).where(*identity)
+
     def keep(self, delivery: Delivery, problem: str, deadline: Deadline | None = None) -> None:
         """Commit a delivery that could not be understood, for a person to look at."""
+        if self._repeats.enough(delivery, ()):
+            return
         with self.database.write(deadline) as connection:
             connection.execute(_NEW_DELIVERIES, self._raw(delivery) | {"outcome": "unreadable", "problem": problem})
+        self._repeats.count([(delivery, ())])
 
     def note_call(self, call: Call, application_id: str) -> None:
         """Remember what the answer webhook told; without a conversation id nothing could ever be joined to it."""
@@ -136,7 +174,7 @@ class Intake:
             "expectation": "expected" if call.records else None,
         }
         with self.database.write() as connection:
-            keys = self._upsert_call(connection, application_id, call.conversation_uuid, values, values)
+            keys = upsert_call(self.database, connection, application_id, call.conversation_uuid, values, values)
             follow_calls(connection, keys)
 
     def _store_deliveries(
@@ -150,6 +188,8 @@ class Intake:
         call_keys: set[str] = set()
         for arrival, of_one in zip(arrivals, outcomes, strict=True):
             verdict = {"outcome": _word(of_one), "recording_id": of_one[0].recording_id if of_one else None}
+            if self._known_by_heart(arrival, of_one):
+                continue
             further = [event for event in arrival.events if not isinstance(event, Announcement)]
             if arrival.row_id is None and not further:
                 plain.append(self._raw(arrival.delivery) | verdict)
@@ -161,6 +201,11 @@ class Intake:
             connection.execute(_NEW_DELIVERIES, plain)
         return call_keys
 
+    def _known_by_heart(self, arrival: _Arrival, outcomes: Sequence[_Outcome]) -> bool:
+        """Whether the delivery came several times already, and brings nothing new: no row is made of it."""
+        repeated = all(outcome.word in ("repeat", "conflict") for outcome in outcomes)
+        return repeated and arrival.row_id is None and self._repeats.enough(arrival.delivery, arrival.events)
+
     def _store_delivery(self, connection: Connection, arrival: _Arrival, verdict: dict[str, Any]) -> int:
         if arrival.row_id is not None:
             return _begin_again(connection, arrival.row_id, arrival.delivery, verdict)
@@ -168,13 +213,15 @@ class Intake:
         return int(connection.execute(_NEW_DELIVERY, row).scalar_one())
 
     def _raw(self, delivery: Delivery) -> dict[str, Any]:
+        cut = not delivery.signed and len(delivery.body) > MAX_UNSIGNED_BODY
         return {
             "received_at": self._clock(),
             "route": delivery.route,
             "method": delivery.method,
             "query": delivery.query,
             "content_type": delivery.content_type,
-            "body": delivery.body,
+            "body": delivery.body[:MAX_UNSIGNED_BODY] if cut else delivery.body,
+            "problem": f"Not signed: only the first {MAX_UNSIGNED_BODY} bytes are kept." if cut else None,
             "application_id": delivery.application_id,
             "signed": delivery.signed,
             "jti": delivery.jti,
@@ -183,7 +230,8 @@ class Intake:
     def _note(self, connection: Connection, delivery: Delivery, delivery_id: int, event: Event) -> set[str]:
         """Insert what an event says. Returns the conversations of the call that it wrote."""
         if isinstance(event, CallEvent):
-            return self._note_call_event(connection, delivery, delivery_id, event)
+            application_id, now = delivery.application_id, self._clock()
+            return note_call_event(self.database, connection, application_id, delivery_id, event, now)
         if isinstance(event, Transcription):
             self._note_transcription(connection, delivery, delivery_id, event)
         return set()
@@ -277,68 +325,6 @@ class Intake:
             "error": event.error,
         }
         connection.execute(insert(transcriptions), row)
-
-    # --- Calls -------------------------------------------------------------------------------------------------------
-
-    def _note_call_event(
-        self, connection: Connection, delivery: Delivery, delivery_id: int, event: CallEvent
-    ) -> set[str]:
-        for conversation in event.conversation_uuids:
-            row = {
-                "delivery_id": delivery_id,
-                "received_at": self._clock(),
-                "conversation_key": conversation_key(conversation),
-                "leg_uuid": event.leg_uuid,
-                "kind": event.kind,
-                "timestamp": event.timestamp,
-            }
-            connection.execute(insert(call_events), row)
-        if not event.conversation_uuids:
-            return set()
-        new_values, gap_fillers = self._call_values(event)
-        conversation = event.conversation_uuids[0]
-        return self._upsert_call(connection, delivery.application_id, conversation, new_values, gap_fillers)
-
-    def _call_values(self, event: CallEvent) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What an event adds to a call: the values of a new row, and those of a known one, where only gaps are filled.
-
-        `connect` makes a second leg in the same conversation: its direction and numbers are not the caller's.
-        """
-        values: dict[str, Any] = {"direction": event.direction, "from_number": event.from_, "to_number": event.to}
-        if event.kind == "completed":
-            values["completed_at"] = event.timestamp or self._clock()
-        if event.kind == "transfer" and len(event.conversation_uuids) == 2:
-            values["joined_key"] = conversation_key(event.conversation_uuids[1])
-        new_values = {name: value for name, value in values.items() if value is not None}
-        gap_fillers: dict[str, Any] = {name: func.coalesce(calls.c[name], value) for name, value in new_values.items()}
-        if "direction" in gap_fillers:
-            same_leg = (calls.c.leg_uuid.is_(None)) | (calls.c.leg_uuid == literal(event.leg_uuid))
-            gap_fillers["direction"] = case((same_leg, gap_fillers["direction"]), else_=calls.c.direction)
-        return new_values, gap_fillers
-
-    def _upsert_call(
-        self,
-        connection: Connection,
-        application_id: str,
-        conversation: str,
-        new_values: Mapping[str, Any],
-        changes: Mapping[str, Any],
-    ) -> set[str]:
-        """Insert the call with its new values, or make these changes to the row that is there. None changes nothing.
-
-        Returns the conversations whose recordings the call may be behind: its own, and the one that it moved into.
-        """
-        key = {"conversation_key": conversation_key(conversation)}
-        row = key | {"conversation_uuid": conversation, "application_id": application_id}
-        row |= {name: value for name, value in new_values.items() if value is not None}
-        changes = {name: value for name, value in changes.items() if value is not None}
-        statement = self.database.insert(calls).values(row)
-        if changes:
-            statement = statement.on_conflict_do_update(index_elements=["conversation_key"], set_=changes)
-        else:
-            statement = statement.on_conflict_do_nothing()
-        written = connection.execute(statement.returning(*calls.c["conversation_key", "joined_key"])).first()
-        return {joined for joined in written or () if joined is not None}
 
 
 def _accepted(outcomes: Sequence[_Outcome], copy_ids: Mapping[int, Sequence[int]]) -> Accepted:

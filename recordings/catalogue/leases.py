@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, String, Update, and_, bindparam, cast, not_, select, update
+from sqlalchemy import ColumnElement, Row, String, Update, and_, bindparam, cast, not_, select, update
 
 from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable, LeaseLost
@@ -42,6 +42,10 @@ def claimable() -> ColumnElement[bool]:
     return and_(copies.c.due_at <= bindparam("now"), not_(dead))
 
 
+_CLAIM_COLUMNS = copies.c[
+    "id", "recording_id", "storage", "token", "attempts", "key", "size", "sha256", "content_type", "uri"
+]
+
 # Statements are made once: making one costs more than running it.
 _CLAIMED = (
     update(copies)
@@ -49,9 +53,10 @@ _CLAIMED = (
         state=State.FETCHING.value,
         token=bindparam("new_token", String) + cast(copies.c.id, String),
         due_at=bindparam("until"),
+        claimed_at=bindparam("now"),
         attempts=copies.c.attempts + 1,
     )
-    .returning(*copies.c["id", "recording_id", "storage", "token", "attempts", "key"])
+    .returning(*_CLAIM_COLUMNS)
 )
 _CLAIM_ROW = _CLAIMED.where(copies.c.id == bindparam("row_id"), copies.c.due_at <= bindparam("now"))
 # Workers on Postgres pass over the rows that another worker is just taking; SQLite has one writer and ignores it.
@@ -68,8 +73,22 @@ _MINE = and_(copies.c.id == bindparam("row_id"), copies.c.token == bindparam("ro
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAudio:
+    """Audio that an attempt proved to be in the store."""
+
+    key: str
+    size: int
+    sha256: str
+    content_type: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one copy until the lease ends. `attempts` counts this one; `key` is one pinned before."""
+    """The right to work on one copy until the lease ends. `attempts` counts this one; `key` is one pinned before.
+
+    `audio`: the audio is stored already, and only its sidecar is missing.
+    """
 
     copy_id: int
     token: str
@@ -77,6 +96,7 @@ class Claim:
     attempts: int
     recording: Recording
     key: str | None = None
+    audio: StoredAudio | None = None
 
 
 class _Ending(NamedTuple):
@@ -123,7 +143,7 @@ class Leases:
         """Ask for a copy in this storage, and claim it at once. None: it is stored, or another worker holds it."""
         now = self._clock()
         held = and_(copies.c.state == State.FETCHING.value, copies.c.due_at > now)
-        values = {"state": State.FETCHING.value, "token": self._new_token(), "due_at": self._lease_end()}
+        values = self._claimed()
         statement = self.database.insert(copies).values(
             values | {"recording_id": recording_id, "storage": storage, "attempts": 1}
         )
@@ -132,13 +152,15 @@ class Leases:
             set_=values | {"attempts": copies.c.attempts + 1},
             where=and_(copies.c.state != State.STORED.value, not_(held)),
         )
-        claims = self._claim_rows(statement.returning(*_CLAIMED_COLUMNS), Deadline())
+        claims = self._claim_rows(statement.returning(*_CLAIM_COLUMNS), Deadline())
         return claims[0] if claims else None
 
     def reopen(self, copy_id: int, problem: str) -> Claim | None:
         """Claim a stored copy that was found missing or damaged. None: it is not stored any more."""
-        values = {"state": State.FETCHING.value, "token": self._new_token(), "due_at": self._lease_end(), "attempts": 1}
-        statement = reopening(copy_id, problem).values(values).returning(*_CLAIMED_COLUMNS)
+        stored = and_(copies.c.id == copy_id, copies.c.state == State.STORED.value)
+        # Its key stays: there the new object belongs.
+        values = {"error": problem, "size": None, "sha256": None, "stored_at": None, "attempts": 1}
+        statement = update(copies).where(stored).values(self._claimed() | values).returning(*_CLAIM_COLUMNS)
         claims = self._claim_rows(statement, Deadline())
         return claims[0] if claims else None
 
@@ -157,9 +179,12 @@ class Leases:
             return []
         with self.database.read() as connection:
             recordings = by_ids(connection, {row.recording_id for row in rows})
-        return [
-            Claim(row.id, row.token, row.storage, row.attempts, recordings[row.recording_id], row.key) for row in rows
-        ]
+        return [_claim(row, recordings[row.recording_id]) for row in rows]
+
+    def _claimed(self) -> dict[str, Any]:
+        """What a row says once it is claimed."""
+        times = {"claimed_at": self._clock(), "due_at": self._lease_end()}
+        return {"state": State.FETCHING.value, "token": self._new_token(), **times}
 
     def _lease_end(self) -> datetime:
         return self._clock() + timedelta(seconds=self.lease)
@@ -195,14 +220,19 @@ class Leases:
             error=None,
         )
 
-    def retry_later(self, claim: Claim, state: State, error: str, delay: float) -> None:
-        """Another attempt after `delay` seconds, shown as `waiting` or `blocked`. Raises `LeaseLost`."""
-        then = self._clock() + timedelta(seconds=delay)
-        self._end(claim, state=state.value, token=None, error=error, due_at=then)
+    def retry_later(
+        self, claim: Claim, state: State, error: str, delay: float, *, audio: StoredAudio | None = None
+    ) -> None:
+        """Another attempt after `delay` seconds, shown as `waiting` or `blocked`. Raises `LeaseLost`.
 
-    def failed(self, claim: Claim, error: str) -> None:
+        `audio` is in the store: the next attempt has nothing to fetch, only the sidecar to write.
+        """
+        then = self._clock() + timedelta(seconds=delay)
+        self._end(claim, state=state.value, token=None, error=error, due_at=then, **_columns(audio))
+
+    def failed(self, claim: Claim, error: str, *, audio: StoredAudio | None = None) -> None:
         """No further attempt by itself. Raises `LeaseLost`."""
-        self._end(claim, state=State.FAILED.value, token=None, error=error, due_at=None)
+        self._end(claim, state=State.FAILED.value, token=None, error=error, due_at=None, **_columns(audio))
 
     def give_back(self, claim: Claim, delay: float = 0) -> bool:
         """Let another worker have the copy, at once or in `delay` seconds. The attempt does not count: it was not made.
@@ -243,13 +273,14 @@ class Leases:
         return group.do(item, deadline) if self.database.sqlite else alone([item], deadline)[0]
 
 
-_CLAIMED_COLUMNS = copies.c["id", "recording_id", "storage", "token", "attempts", "key"]
+def _columns(audio: StoredAudio | None) -> dict[str, Any]:
+    return asdict(audio) if audio else {}
 
 
-def reopening(copy_id: int, problem: str) -> Update:
-    """The UPDATE by which a stored copy is stored no more. Its key stays: there the new object belongs."""
-    stored = and_(copies.c.id == copy_id, copies.c.state == State.STORED.value)
-    return update(copies).where(stored).values(error=problem, size=None, sha256=None, stored_at=None)
+def _claim(row: Row[Any], recording: Recording) -> Claim:
+    known = row.sha256 is not None and row.key is not None
+    audio = StoredAudio(row.key, row.size, row.sha256, row.content_type, row.uri) if known else None
+    return Claim(row.id, row.token, row.storage, row.attempts, recording, row.key, audio)
 
 
 @cache

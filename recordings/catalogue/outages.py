@@ -32,7 +32,9 @@ _CONNECTING = (
     ("remaining connection slots", "the server has no connection left"),
     ("starting up", "the server is starting"),
     ("shutting down", "the server is shutting down"),
+    ("terminating connection", "the server closed the connection"),
     ("closed the connection", "the server closed the connection"),
+    ("closed unexpectedly", "the server closed the connection"),
     ("certificate", "its certificate is not accepted"),
     ("SSL", "no encrypted connection came about"),
 )

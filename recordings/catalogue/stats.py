@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, select
 
 from recordings.clock import utc_now
 from recordings.model import State
+from recordings.timeouts import Deadline
 
 from .database import Database
 from .tables import REFUSED, copies, deliveries, figures, recordings
@@ -59,9 +60,11 @@ class CatalogueStats:
     refused_at: Mapping[bool, datetime]
 
 
-def count(database: Database, *, clock: Callable[[], datetime] = utc_now) -> CatalogueStats:
-    """All of it in one view. Raises `CatalogueUnavailable`."""
-    with database.read() as connection:
+def count(
+    database: Database, deadline: Deadline | None = None, *, clock: Callable[[], datetime] = utc_now
+) -> CatalogueStats:
+    """All of it in one view. Raises `CatalogueUnavailable`, at the deadline at the latest."""
+    with database.read(deadline) as connection:
         refused_at = {row.worth > 0: row.received_at for row in connection.execute(_REFUSED_TIMES)}
         return CatalogueStats(_totals(connection, clock()), refused_at)
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 # The newest migration. A database that stands here is used without loading Alembic.
-HEAD = "0004"
+HEAD = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -170,7 +170,9 @@ copies = Table(
     Column("token", String(64)),  # of the worker that holds the lease; the worker shows it to end its claim
     # When a worker may take the copy: the end of a lease or of a back-off. NULL: nothing is left to do by itself.
     Column("due_at", UtcTime),
+    Column("claimed_at", UtcTime),  # when the last worker took it
     Column("key", Text),
+    # Of the audio in the store. A copy that is not `stored` has them where only its sidecar is missing.
     Column("size", BigInteger),
     Column("sha256", String(64)),
     Column("content_type", Text),

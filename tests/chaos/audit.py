@@ -1,6 +1,6 @@
-"""The account at the end: every acknowledged recording is stored once, byte for byte, and nothing else lies there.
+"""The account at the end: every acknowledged recording is stored once, byte for byte, and no file lies beside them.
 
-What is stored is asked of the application's own command, and of the folder; what should be, of the pretend Vonage.
+The application's own command and the folder say what is stored; the pretend Vonage says what should be.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simulator.application import Checkout
 from simulator.shelf import sized_file
 from tests.chaos.caller import Announced
 from tests.chaos.deployment import Deployment
@@ -38,23 +39,28 @@ class Account:
         return not (self.lost or self.doubled or self.partial or self.overlaps)
 
 
-def audit(deployment: Deployment, told: Announced) -> Account:
+def audit(deployment: Deployment, announced: Announced) -> Account:
     """Compare what was promised with what is there."""
-    listed = [json.loads(line) for line in deployment.flask("recordings", "list", "--json").splitlines()]
+    listed = Checkout().list_recordings(deployment.env, 300)
     files = {path.relative_to(deployment.storage).as_posix(): path for path in _files(deployment.storage)}
-    known = told.acknowledged | told.refused
+    known = announced.acknowledged | announced.refused
     times = Counter(row["recording_uuid"] for row in listed)
     stored = {row["recording_uuid"]: row for row in listed if row["state"] == "stored"}
-    lost = [recording for recording in told.acknowledged if recording not in stored]
+    lost = [recording for recording in announced.acknowledged if recording not in stored]
     doubled = [recording for recording, count in times.items() if count > 1] + _twice(known, files)
     wrong = [recording for recording, row in stored.items() if not _same(row, known[recording], files)]
     strays = sorted(files.keys() - {name for row in stored.values() for name in _names(row)})
     overlaps = deployment.files.overlaps()
-    details = [f"lost {x}" for x in lost] + [f"doubled {x}" for x in doubled] + [f"wrong {x}" for x in wrong]
-    details += [f"stray {x}" for x in strays] + overlaps
-    stored_of_ours = len(told.acknowledged) - len(lost)
-    partial = len(wrong) + len(strays)
-    return Account(len(told.acknowledged), stored_of_ours, len(lost), len(doubled), partial, len(overlaps), details)
+    faults = {"lost": lost, "doubled": doubled, "wrong": wrong, "stray": strays}
+    return Account(
+        acknowledged=len(announced.acknowledged),
+        stored=len(announced.acknowledged) - len(lost),
+        lost=len(lost),
+        doubled=len(doubled),
+        partial=len(wrong) + len(strays),
+        overlaps=len(overlaps),
+        details=[f"{fault} {name}" for fault, names in faults.items() for name in names] + overlaps,
+    )
 
 
 def _files(folder: Path) -> list[Path]:

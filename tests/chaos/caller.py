@@ -1,6 +1,6 @@
-"""Vonage, as it announces recordings: signed, tried once more after a failure, forgotten after that.
+"""Vonage, as it announces recordings: each event is signed, sent once more after a failure, and then forgotten.
 
-Only what was acknowledged counts: everything else Vonage would have lost, too, and tells nobody.
+Only acknowledged events count: Vonage itself would have lost the others, without a word.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from simulator import events
 from simulator.delivery import EVENT_TIMEOUT, Courier
 from simulator.signing import Signer
-from tests.chaos.deployment import APPLICATION_ID, SECRET
+from tests.services.application import APPLICATION_ID, SIGNATURE_SECRET
 
 
 @dataclass
 class Announced:
-    """What was told: recording_uuid to file id, by whether the application answered 2xx."""
+    """The recordings that were announced: recording_uuid to file id, by whether the application answered 2xx."""
 
     acknowledged: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
@@ -29,13 +29,13 @@ class Announced:
 
 
 class Caller:
-    """Announces recordings from several threads until `wanted` of them were acknowledged.
+    """Announces recordings from several threads until `wanted` of them are acknowledged.
 
     `allow(count)` lets so many more go out; without it nothing is sent. Every tenth event comes twice.
     """
 
     def __init__(self, origin: str, urls: Sequence[str], wanted: int, *, seed: int = 1, threads: int = 8) -> None:
-        self.told = Announced()
+        self.announced = Announced()
         self._origin, self._urls, self._wanted, self._seed = origin, urls, wanted, seed
         self._allowed = threading.Semaphore(0)
         self._guard = threading.Lock()
@@ -62,7 +62,7 @@ class Caller:
 
     def _call(self, number: int) -> None:
         chance = random.Random(f"{self._seed}/{number}")
-        courier = Courier(Signer(SECRET, "a1b2c3d", APPLICATION_ID))
+        courier = Courier(Signer(SIGNATURE_SECRET, "a1b2c3d", APPLICATION_ID))
         while True:
             self._allowed.acquire()
             if self.done:
@@ -84,13 +84,13 @@ class Caller:
 
     def _note(self, recording: str, file_id: str, status: int | None, seconds: float) -> None:
         with self._guard:
-            told = self.told
-            told.statuses.append(status)
-            told.slowest = max(told.slowest, seconds)
+            announced = self.announced
+            announced.statuses.append(status)
+            announced.slowest = max(announced.slowest, seconds)
             if status is not None and 200 <= status < 300:
-                told.acknowledged[recording] = file_id
-                told.refused.pop(recording, None)
-            elif recording not in told.acknowledged:
-                told.refused[recording] = file_id
-            if len(told.acknowledged) >= self._wanted:
+                announced.acknowledged[recording] = file_id
+                announced.refused.pop(recording, None)
+            elif recording not in announced.acknowledged:
+                announced.refused[recording] = file_id
+            if len(announced.acknowledged) >= self._wanted:
                 self._done.set()

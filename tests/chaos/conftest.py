@@ -1,4 +1,4 @@
-"""Whole deployments for one test: their processes, their servers, and an account of what they stored."""
+"""Whole deployments for one test, with their processes and their server."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import pytest
 from simulator import PretendVonage, ServedFile
 from tests.chaos.deployment import Deployment
 from tests.services.databases import NotInstalled
-from tests.services.servers import give_up, postgres_server_url, postgres_url, private_redis, redis_url
-
-__all__ = ["postgres_server_url", "postgres_url", "private_redis", "redis_url"]
+from tests.services.servers import give_up
 
 
 @pytest.fixture

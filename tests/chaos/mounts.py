@@ -29,7 +29,7 @@ def read_only(folder: Path) -> Iterator[None]:
     _mount("-o", "remount,rw", str(folder))
 
 
-def _mount(*words: str) -> None:
-    done = subprocess.run(["mount", *words], capture_output=True, text=True)
+def _mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
     if done.returncode:
         raise NotInstalled(f"A disk cannot be mounted here, which takes root: {done.stderr.strip()}")

@@ -43,7 +43,7 @@ def _run(mode: str, options: argparse.Namespace) -> bool:
     folder = Path(tempfile.mkdtemp(prefix=f"tapekeeper-chaos-{mode}-"))
     began = time.monotonic()
     with Deployment(mode, folder).running() as deployment:
-        account, told, weather = storm(deployment, options.recordings, options.kills, seed=options.seed)
+        account, announced, weather = storm(deployment, options.recordings, options.kills, seed=options.seed)
     print(
         f"{mode}: acknowledged {account.acknowledged}, stored {account.stored}, lost {account.lost}, "
         f"doubled {account.doubled}, partial {account.partial}, overlaps {account.overlaps}, "
@@ -53,7 +53,7 @@ def _run(mode: str, options: argparse.Namespace) -> bool:
     struck = ", ".join(f"{what} {count}" for what, count in sorted(weather.struck.items()))
     print(
         f"  killed: {struck}; copies whose worker died over them: {weather.struck_at_work}; "
-        f"not acknowledged: {len(told.refused)}; slowest reply {told.slowest:.1f} s",
+        f"not acknowledged: {len(announced.refused)}; slowest reply {announced.slowest:.1f} s",
         flush=True,
     )
     for detail in account.details[:20]:

@@ -1,4 +1,4 @@
-"""Killing: which process, when, and how it comes back. Seeded, so that the same number makes the same choices."""
+"""Killing: which process, when, and how it comes back. The same seed makes the same choices."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import redis
-
+from simulator.application import Application, Process
+from simulator.processes import TooLate, wait_for
 from tests.chaos.audit import Account, audit
 from tests.chaos.caller import Announced, Caller
-from tests.chaos.deployment import Child, Deployment, Web, wait_for
+from tests.chaos.deployment import LISTENING, Deployment
 
 
 @dataclass
 class Storm:
-    """`kills` kills of a running deployment, some of them of what a gunicorn forked, some of the queue's server.
+    """Kills processes of a running deployment, some of them forked by a gunicorn; on Postgres it cuts connections, too.
 
-    `between` is the longest wait between a process's readiness and its end, in seconds.
+    `between` is the longest wait between a process's readiness and its end, in seconds. `struck` counts what was hit.
     """
 
     deployment: Deployment
@@ -36,53 +36,48 @@ class Storm:
     def rage(self, kills: int, before_each: Callable[[], None]) -> None:
         """Kill so often, each time something that works, and start it again at once."""
         for _ in range(kills):
-            victim = None if self.deployment.redis and self._chance.random() < 0.15 else self._victim()
+            victim = None if self.deployment.postgres and self._chance.random() < 0.15 else self._victim()
             before_each()
             time.sleep(self._chance.random() * self.between)
             if victim:
-                self._strike(victim)
+                self._kill(victim)
             else:
-                self._strike_redis()
+                self._cut_connections()
 
     def finish(self) -> None:
-        """Whoever archives is killed once more, and everything comes back: after this, all must be taken up."""
-        for child in self.deployment.workers or self.deployment.webs:
-            child.kill()
-            child.start()
-        for child in self.deployment.all:
-            child.wait_until_ready()
+        """Kill every process that archives once more, and start it again: after this, all copies must be stored."""
+        for process in self.deployment.workers or self.deployment.webs:
+            process.kill()
+            process.spawn()
+        for process in self.deployment.all:
+            process.wait_until_ready()
 
-    def _victim(self) -> Child:
-        everybody = list(self.deployment.all)
+    def _victim(self) -> Process:
         while True:
-            child = self._chance.choice(everybody)
-            with contextlib.suppress(TimeoutError):
-                child.wait_until_ready(2)
-                return child
+            process = self._chance.choice(self.deployment.all)
+            with contextlib.suppress(TooLate):
+                process.wait_until_ready(2)
+                return process
 
-    def _strike(self, child: Child) -> None:
-        forked = child.children() if isinstance(child, Web) else []
+    def _kill(self, process: Process) -> None:
+        forked = process.children if isinstance(process, Application) else []
         if forked and self._chance.random() < 0.5:
-            self._count(f"{child.name}'s process")
+            self._count(f"a process of {process.log.stem}")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._chance.choice(forked), signal.SIGKILL)  # its gunicorn forks another
             return
-        self._count(child.name)
-        child.kill()
-        child.start()
+        self._count(process.log.stem)
+        process.kill()
+        process.spawn()
 
-    def _strike_redis(self) -> None:
-        server = self.deployment.redis
-        assert server is not None
+    def _cut_connections(self) -> None:
+        """Postgres ends connections, as a failover does: those that listen for work, or all of them."""
         if self._chance.random() < 0.5:
-            self._count("redis emptied")
-            with redis.Redis.from_url(server.url) as client:
-                client.flushall()
-            return
-        self._count("redis")
-        server.stop(signal.SIGKILL)
-        time.sleep(self._chance.random())
-        server.start()
+            self._count("listening connections")
+            self.deployment.cut_connections(LISTENING)
+        else:
+            self._count("all connections")
+            self.deployment.cut_connections()
 
     def _count(self, what: str) -> None:
         self.struck[what] = self.struck.get(what, 0) + 1
@@ -91,7 +86,7 @@ class Storm:
 def storm(deployment: Deployment, recordings: int, kills: int, *, seed: int = 1) -> tuple[Account, Announced, Storm]:
     """The whole proof on a running deployment: announce, kill, let it recover, stop it in order, account."""
     urls = [web.url for web in deployment.webs]
-    caller = Caller(deployment.files.origin, urls, recordings, seed=seed)
+    caller = Caller(deployment.files.url, urls, recordings, seed=seed)
     weather = Storm(deployment, seed)
     share = recordings / max(kills, 1)
     progress = {"allowed": 0.0}
@@ -103,7 +98,7 @@ def storm(deployment: Deployment, recordings: int, kills: int, *, seed: int = 1)
 
     weather.rage(kills, more)
     weather.finish()
-    while not caller.done:  # those that met a dead application were not acknowledged: others take their place
+    while not caller.done:  # events that met a dead application were not acknowledged: new ones take their place
         caller.allow(1)
         time.sleep(0.002)
     caller.close()
@@ -112,4 +107,4 @@ def storm(deployment: Deployment, recordings: int, kills: int, *, seed: int = 1)
     )
     weather.struck_at_work = deployment.count("attempts > 1")
     deployment.stop()
-    return audit(deployment, caller.told), caller.told, weather
+    return audit(deployment, caller.announced), caller.announced, weather

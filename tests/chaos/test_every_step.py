@@ -1,6 +1,6 @@
-"""A worker that dies before or after any commit and any word with its store; and every misbehaviour of the source.
+"""A worker that dies before or after any commit and any call of its store; and every misbehaviour of the source.
 
-Each time the copy ends up stored, once and whole. The death is an exception that nobody may catch.
+Each time the copy ends up stored, once and whole. The death is an exception that no code may catch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Doom:
 
 
 class DoomedStorage:
-    """A backend that may die before or after each word with the store."""
+    """A backend that may die before or after each call of the store."""
 
     def __init__(self, backend, doom):
         self._backend, self._doom = backend, doom
@@ -50,10 +50,10 @@ class DoomedStorage:
     def __getattr__(self, name):
         call = getattr(self._backend, name)
 
-        def doomed(*words, **named):
+        def doomed(*args, **kwargs):
             self._doom.step()
             try:
-                return call(*words, **named)
+                return call(*args, **kwargs)
             finally:
                 self._doom.step()
 

@@ -1,4 +1,4 @@
-"""SIGTERM, as platforms send it: what runs is finished, or given back for another worker to take at once."""
+"""SIGTERM, as platforms send it: a copy in work is finished, or given back for another worker to take at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.chaos.deployment import wait_for
+from simulator.processes import wait_for
+from tests.chaos.deployment import seconds_to_end
 
 pytestmark = pytest.mark.timeout(300)  # processes start slowly on a machine that is busy
 
@@ -22,10 +23,10 @@ def test_running_downloads_are_finished_before_the_end(deploy, vonage, announce,
         for file in files:
             assert announce(deployment, file).status == 204
         wait_for(lambda: all(file.requests for file in files), "every download runs")
-        for child in deployment.all:
+        for process in deployment.all:
             for _ in range(3):  # Heroku may send several
-                child.signal(signal.SIGTERM)
-        assert max(child.ended_within(PATIENCE) for child in deployment.all) < 10
+                process.signal(signal.SIGTERM)
+        assert max(seconds_to_end(process, PATIENCE) for process in deployment.all) < 10
         rows = deployment.listed().values()
         assert {(row["state"], row["copies"][0]["attempts"]) for row in rows} == {("stored", 1)}
         assert [file.requests for file in files] == [1] * 4
@@ -38,9 +39,8 @@ def test_a_download_that_does_not_end_is_given_back_and_taken_at_once(deploy, vo
         assert announce(deployment, file).status == 204
         wait_for(lambda: file.requests, "the download hangs")
         second.start()
-        second.wait_until_ready()
         first.signal(signal.SIGTERM)
-        assert first.ended_within(PATIENCE) > 15  # it was given its time
+        assert seconds_to_end(first, PATIENCE) > 15  # it was given its time
         ended = time.monotonic()
         wait_for(lambda: not deployment.unfinished(), "the second worker stores it", 10)
         assert time.monotonic() - ended < 5  # and not only when the lease of 60 s is over
@@ -55,11 +55,11 @@ def test_a_frozen_worker_is_fenced_off(deploy, vonage, announce):
         assert announce(deployment, file).status == 204
         wait_for(lambda: file.requests, "the download runs")
         frozen.signal(signal.SIGSTOP)
-        other.start()
+        other.spawn()
         wait_for(lambda: not deployment.unfinished(), "the other worker takes it over when the lease is over")
         before = deployment.listed()
         frozen.signal(signal.SIGCONT)
-        wait_for(lambda: "Lost" in frozen.said() or "took over" in frozen.said(), "the thawed one hears of it")
+        wait_for(lambda: "Lost" in frozen.output() or "took over" in frozen.output(), "the thawed worker hears of it")
         assert deployment.stop() < PATIENCE
         assert deployment.listed() == before
         (copy,) = next(iter(before.values()))["copies"]

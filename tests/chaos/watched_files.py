@@ -1,4 +1,4 @@
-"""The pretend Vonage's file host in a process of its own, under gunicorn, with an eye on who fetches what at once.
+"""The pretend Vonage's file host in a process of its own; it notes when two workers fetch one file at the same time.
 
 It pauses in the middle of each file, so that a kill often lands there. Two transfers of one file that are both alive,
 by their connections, are written to a journal: no recording may be worked on twice at a time. A worker that was killed

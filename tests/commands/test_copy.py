@@ -11,8 +11,10 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from recordings.catalogue import copies
+from recordings.catalogue.tables import recordings
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=40)
 
@@ -71,6 +73,13 @@ def filled(start, vonage, old):
     return [(deployment.archive(file), file) for file in files]
 
 
+def let_forty_days_pass(deployment, event):
+    """Make this announcement one of forty days ago: Vonage has deleted its recording."""
+    with deployment.wiring.database.write() as connection:
+        its_row = update(recordings).where(recordings.c.recording_uuid == event.recording_uuid)
+        connection.execute(its_row.values(received_at=LONG_AGO, end_time=LONG_AGO))
+
+
 def states(deployment, storage):
     """The states of the copies in this storage, in the order of the recordings."""
     listed = deployment.objects("recordings", "list")
@@ -92,7 +101,7 @@ def test_a_new_storage_gets_the_old_recordings_without_asking_vonage(start, fill
     assert all(after[key] == before[key] for key in before if key.endswith(".mp3"))
     listed = deployment.objects("recordings", "list")
     assert [row["state"] for row in listed] == ["stored"] * 3
-    for row, (_, file) in zip(listed, filled, strict=True):
+    for row, (_, file) in zip(reversed(listed), filled, strict=True):
         first, second = row["copies"]
         assert (second["storage"], second["sha256"], second["size"]) == (new, first["sha256"], file.size)
         assert (second["key"], second["content_type"], second["error"]) == (first["key"], "audio/mpeg", None)
@@ -138,7 +147,7 @@ def test_an_old_storage_that_is_configured_no_more_still_gives(start, filled, ol
 def test_a_recording_that_vonage_has_deleted_is_copied_all_the_same(start, vonage, old, new):
     first = start(old)
     file = vonage.add_file(size=50_000)
-    first.archive(file, start_time=LONG_AGO, end_time=LONG_AGO)
+    let_forty_days_pass(first, first.archive(file))
     file.faults.extend(["404"] * 5)
     deployment = start(old, new)
     assert deployment.run("recordings", "copy", "--to", new).stdout == "1 copied.\n"
@@ -146,7 +155,8 @@ def test_a_recording_that_vonage_has_deleted_is_copied_all_the_same(start, vonag
 
 
 def test_a_damaged_copy_is_not_spread(start, vonage, old, new, tmp_path):
-    start(old).archive(vonage.add_file(size=50_000), start_time=LONG_AGO, end_time=LONG_AGO)
+    first = start(old)
+    let_forty_days_pass(first, first.archive(vonage.add_file(size=50_000)))
     (audio,) = (tmp_path / "old").rglob("*.mp3")
     audio.write_bytes(b"x" * 50_000)
     deployment = start(old, new)
@@ -191,7 +201,7 @@ def test_what_nobody_has_is_left_to_the_workers_while_vonage_has_it(start, vonag
     first = start(old)
     file = vonage.add_file(size=50_000)
     first.announce(recording_url=file.url, size=file.size)
-    first.announce(recording_url=file.url, start_time=LONG_AGO, end_time=LONG_AGO)
+    let_forty_days_pass(first, first.announce(recording_url=file.url)[0])
     deployment = start(old, new)
     done = deployment.run("recordings", "copy", "--to", new)
     assert done.exit_code == 0
@@ -207,7 +217,7 @@ def test_a_copy_that_was_left_undone_is_finished_by_a_worker_without_vonage(star
     """As after a kill: the row is there, the lease has run out, and Vonage has deleted the recording."""
     first = start(old)
     file = vonage.add_file(size=50_000)
-    first.archive(file, start_time=LONG_AGO, end_time=LONG_AGO)
+    let_forty_days_pass(first, first.archive(file))
     asked = file.requests
     deployment = start(old, new)
     wiring = deployment.wiring

@@ -11,6 +11,7 @@ from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.listing import find
 from recordings.model import Announcement, Delivery
+from tests.services.application import APPLICATION_ID
 
 QUICK = {"RETRY_FIRST_SECONDS": "1", "RETRY_MAX_SECONDS": "1", "LEASE_SECONDS": "3"}
 
@@ -32,19 +33,19 @@ class Archive:
         """The recording, once it shows this state."""
 
         def reached():
-            found = self.find(recording_uuid)
-            return found if found and found.state == state else None
+            recording = self.find(recording_uuid)
+            return recording if recording and recording.state == state else None
 
         return self._until(reached, f"{recording_uuid} is {state}: {self.find(recording_uuid)}")
 
     def wait_stored(self, recording_uuid, file):
         """The recording, once it is stored, read back and compared: one copy, one file, byte for byte."""
-        found = self.wait(recording_uuid, "stored")
-        (copy,) = found.copies
+        recording = self.wait(recording_uuid, "stored")
+        (copy,) = recording.copies
         assert (copy.size, copy.sha256, copy.error) == (file.size, file.sha256, None)
         assert (self.recordings / copy.key).read_bytes() == file.content
         assert self.files_of(recording_uuid) == {copy.key, f"{copy.key}.json"}
-        return found
+        return recording
 
     def files_of(self, recording_uuid):
         """Every file in the folder whose name holds the uuid, or that is no finished file."""
@@ -59,7 +60,7 @@ class Archive:
         """
         file = vonage.add_file(faults=["404"] * 1000)
         event = Announcement("never-ready", "CON-never-ready", file.url, file.size, None, None, None)
-        delivery = Delivery("recordings", "POST", "", "", b"", "aaaaaaaa-bbbb-cccc-dddd-0123456789ab", True)
+        delivery = Delivery("recordings", "POST", "", "", b"", APPLICATION_ID, True)
         Intake(self.database, [f"file://{self.recordings}"]).accept(delivery, [event])
 
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from simulator import FLOWS
-from simulator.application import free_port
+from simulator.processes import free_port
 
 OWN_ANSWERS = '''
 """Callers to one number are recorded as this plugin likes."""
@@ -65,10 +65,10 @@ def test_a_call_in_each_flow_is_archived_byte_for_byte(gunicorn, archive, vonage
     assert result.complaints == []
     assert result.ok
     (made,) = result.recordings
-    found = archive.wait_stored(made.recording_uuid, made.file)
-    assert (found.flow, found.format, found.channels) == (flow, "mp3", made.channels)
-    assert (found.from_, found.to, found.direction) == ("447700900001", "447700900000", "inbound")
-    assert found.copies[0].content_type == "audio/mpeg"
+    recording = archive.wait_stored(made.recording_uuid, made.file)
+    assert (recording.flow, recording.format, recording.channels) == (flow, "mp3", made.channels)
+    assert (recording.from_, recording.to, recording.direction) == ("447700900001", "447700900000", "inbound")
+    assert recording.copies[0].content_type == "audio/mpeg"
     assert made.file.requests == 1
 
 
@@ -131,7 +131,7 @@ def test_twenty_at_once_make_one_recording(gunicorn, archive, vonage):
     url = f"{gunicorn.url}/webhooks/recordings"
     with ThreadPoolExecutor(20) as pool:
         sent = list(pool.map(lambda _: vonage.post_recording_event(url, payload), range(20)))
-    assert {reply.status for one in sent for reply in one.replies} == {204}
+    assert {reply.status for event in sent for reply in event.replies} == {204}
     archive.wait_stored(payload["recording_uuid"], file)
     assert file.requests == 1
 
@@ -210,7 +210,7 @@ PASSING = [
 
 @pytest.fixture(scope="module")
 def troubled(deployment, vonage, post):
-    """A recording for each kind of trouble, all announced at once: they mend side by side."""
+    """A recording for each kind of trouble, all announced at once, so that they are retried side by side."""
     announced = {}
     for faults in PASSING:
         file = vonage.add_file(faults=faults)
@@ -221,10 +221,10 @@ def troubled(deployment, vonage, post):
 @pytest.mark.parametrize("fault", [faults[0] for faults in PASSING])
 def test_a_source_that_misbehaves_for_a_while_is_archived_in_the_end(troubled, archive, fault):
     recording_uuid, file = troubled[fault]
-    found = archive.wait_stored(recording_uuid, file)
+    recording = archive.wait_stored(recording_uuid, file)
     # The catalogue counts attempts; a redirect, or a body without length, is none too many.
     expected = {"404": 3, "close-delimited": 1, "chunked": 1, "redirect": 1}.get(fault, 2)
-    assert found.copies[0].attempts == expected
+    assert recording.copies[0].attempts == expected
 
 
 @pytest.mark.parametrize("fault", ["401", "redirect-stranger"])
@@ -232,7 +232,7 @@ def test_what_is_blocked_is_shown_and_archived_once_a_person_says_so(gunicorn, a
     file = vonage.add_file(faults=[fault])
     recording_uuid = post(gunicorn, file)
     archive.wait(recording_uuid, "blocked")
-    said = gunicorn.command("recordings", "retry", recording_uuid)
+    said = gunicorn.flask("recordings", "retry", recording_uuid)
     assert (said.returncode, said.stderr) == (0, "")
     archive.wait_stored(recording_uuid, file)
     assert vonage.stranger_visits == []
@@ -245,15 +245,15 @@ def test_the_commands_tell_what_the_deployment_did(gunicorn, archive, vonage, po
     file = vonage.add_file()
     recording_uuid = post(gunicorn, file)
     archive.wait_stored(recording_uuid, file)
-    row = gunicorn.listed(recording_uuid)
+    (row,) = [row for row in gunicorn.list_recordings() if row["recording_uuid"] == recording_uuid]
     assert (row["state"], row["copies"][0]["sha256"], row["copies"][0]["size"]) == ("stored", file.sha256, file.size)
-    plugins = gunicorn.command("plugins")
+    plugins = gunicorn.flask("plugins")
     assert plugins.returncode == 0
     assert "own_answers" in plugins.stdout
 
 
 def test_flask_simulate_places_a_call_and_follows_it(gunicorn, simulator_port):
-    said = gunicorn.command("simulate", "call", "voicemail", "--port", str(simulator_port))
+    said = gunicorn.flask("simulate", "call", "voicemail", "--port", str(simulator_port))
     assert said.returncode == 0, said.stderr
     assert "answered 200" in said.stdout
     assert "event answered 204" in said.stdout

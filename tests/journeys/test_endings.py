@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -17,7 +18,7 @@ def terminated(deploy, vonage, post, until):
     until(lambda: file.requests, "the fetch is under way")
     ended, begun = [], time.monotonic()
     watch = threading.Thread(target=lambda: ended.append((gunicorn.wait(40), time.monotonic() - begun)))
-    gunicorn.terminate()
+    gunicorn.signal(signal.SIGTERM)
     watch.start()
 
     def wait():
@@ -69,7 +70,7 @@ def test_sigterm_in_the_middle_of_a_fetch_ends_in_time_and_the_next_start_comple
 
 def _ends_at_once(gunicorn):
     begun = time.monotonic()
-    gunicorn.terminate()
+    gunicorn.signal(signal.SIGTERM)
     assert gunicorn.wait() == 0
     assert time.monotonic() - begun < 10
     assert "Traceback" not in gunicorn.log.read_text()

@@ -113,11 +113,15 @@ def archived(gunicorn, vonage, until, flow: str):
     """One call of this flow; what was recorded, and what the catalogue says of it once it is stored."""
     (made,) = vonage.call_flow(gunicorn.url, flow).recordings
     listed = until(
-        lambda: (found := gunicorn.listed(made.recording_uuid))["state"] == "stored" and found,
+        lambda: (row := _listed(gunicorn, made.recording_uuid))["state"] == "stored" and row,
         f"{flow} is stored; see {gunicorn.log}",
     )
     assert {copy["sha256"] for copy in listed["copies"]} == {made.sha256}
     return made, listed
+
+
+def _listed(gunicorn, recording_uuid):
+    return next(row for row in gunicorn.list_recordings() if row["recording_uuid"] == recording_uuid)
 
 
 def test_a_drop_in_file_of_today_archives(make_gunicorn, vonage, until, tmp_path: Path) -> None:

@@ -2,72 +2,65 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from simulator.application import Worker
 
 
 @pytest.fixture
-def worker():
-    """`worker(env, log)`: a running `flask worker`."""
-    running = []
+def start_worker():
+    """`start_worker(gunicorn, folder)`: a running `flask worker` with the settings of this web process."""
+    with contextlib.ExitStack() as killing:
 
-    def start(env, log):
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "flask", "worker"], cwd=ROOT, env=env, stdout=output, stderr=output
-            )
-        running.append(process)
-        return process
+        def start(gunicorn, folder):
+            worker = Worker(gunicorn.env, folder / "worker.log")
+            worker.spawn()
+            killing.callback(worker.kill)
+            return worker
 
-    yield start
-    for process in running:
-        process.kill()
-        process.wait()
+        yield start
 
 
-def test_a_worker_process_archives_what_the_web_process_took_in(deploy, vonage, post, worker):
+def test_a_worker_process_archives_what_the_web_process_took_in(deploy, vonage, post, start_worker):
     gunicorn, archive = deploy(EMBEDDED_WORKER="false")
     gunicorn.start()
     before = vonage.add_file()
     recording_uuid = post(gunicorn, before)
-    log = archive.folder / "worker.log"
-    process = worker(gunicorn.env, log)
+    worker = start_worker(gunicorn, archive.folder)
     archive.wait_stored(recording_uuid, before)
     (made,) = vonage.call_flow(gunicorn.url, "split").recordings
     archive.wait_stored(made.recording_uuid, made.file)
     begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
     assert time.monotonic() - begun < 10
-    assert "Archiving into file://" in log.read_text()
-    assert "Traceback" not in log.read_text()
+    assert "Archiving into file://" in worker.output()
+    assert "Traceback" not in worker.output()
 
 
-def test_a_worker_that_is_killed_leaves_its_copy_to_the_next(deploy, vonage, post, worker, until):
+def test_a_worker_that_is_killed_leaves_its_copy_to_the_next(deploy, vonage, post, start_worker, until):
     gunicorn, archive = deploy(EMBEDDED_WORKER="false")
     gunicorn.start()
     file = vonage.add_file(faults=["hang"])
-    first = worker(gunicorn.env, archive.folder / "worker.log")
+    first = start_worker(gunicorn, archive.folder)
     recording_uuid = post(gunicorn, file)
     until(lambda: file.requests, "the fetch is under way")
     first.kill()
-    worker(gunicorn.env, archive.folder / "worker.log")
+    start_worker(gunicorn, archive.folder)
     archive.wait_stored(recording_uuid, file)
     assert file.requests == 2
 
 
 def test_of_two_web_workers_one_archives_and_the_other_takes_over(deploy, vonage, post, until):
-    gunicorn, archive = deploy()
-    gunicorn.start("-w", "2")
+    gunicorn, archive = deploy(WEB_CONCURRENCY="2")
+    gunicorn.start()
     files = [vonage.add_file() for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         uuids = list(pool.map(lambda file: post(gunicorn, file), files))
@@ -79,15 +72,14 @@ def test_of_two_web_workers_one_archives_and_the_other_takes_over(deploy, vonage
     until(lambda: file.requests, "the fetch is under way")
     os.kill(_holder(gunicorn, archive), signal.SIGKILL)
     archive.wait_stored(recording_uuid, file)
-    assert gunicorn.process.poll() is None
+    assert gunicorn.running
 
 
 def _holder(gunicorn, archive):
     """The web worker that holds the lock: the one that archives."""
-    (lock,) = archive.folder.glob("tapekeeper-*.lock")
-    inode = str(lock.stat().st_ino)
+    inode = archive.database.worker_lock.stat().st_ino
     for line in Path("/proc/locks").read_text().splitlines():
-        words = line.split()
-        if words[1] == "FLOCK" and words[5].endswith(f":{inode}"):
-            return int(words[4])
-    raise AssertionError("Nobody holds the lock.")
+        _, kind, _, _, pid, file, *_ = line.split()
+        if kind == "FLOCK" and file.endswith(f":{inode}"):
+            return int(pid)
+    raise AssertionError("No process holds the lock.")

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import pytest
 
-from simulator.application import free_port
+from simulator.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 AZURITE = ROOT / "build/azurite/node_modules/azurite/dist/src/blob/main.js"
@@ -85,7 +85,7 @@ def strict_gcs(*buckets: str, null_sink: bool = False) -> Iterator[str]:
 def running(command: list[str], port: int, patience: float = 30) -> Iterator[None]:
     """A server process from when it takes connections until the end of the block."""
     quiet = subprocess.DEVNULL
-    # Node reports on itself to whoever reads its output; nobody does.
+    # Node writes warnings of its own, which nothing here would read.
     with subprocess.Popen(
         command, stdin=quiet, stdout=quiet, stderr=quiet, env=os.environ | {"NODE_NO_WARNINGS": "1"}
     ) as process:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import boto3
 
-from simulator.application import free_port
+from simulator.processes import free_port
 from tests.services.emulators import ROOT, running
 
 EXAMPLE = ROOT / "examples" / "s3-storage"

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from simulator import PretendVonage, public_pem
 from simulator.loopback import ServerThread
+from tests.services.application import APPLICATION_ID
 
-APPLICATION_ID = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
 SECRET = "short secret"
 
 

@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from simulator import demo
-from simulator.application import Application, ApplicationError, free_port
+from simulator.application import Application, Checkout
+from simulator.processes import ApplicationError, free_port
 from simulator.results import MadeRecording, Reply, SentEvent
 
 WSGI = """
@@ -42,7 +43,7 @@ def tiny(tmp_path):
     def make(wsgi=WSGI, **settings):
         (tmp_path / "wsgi.py").write_text(textwrap.dedent(wsgi))
         (tmp_path / "gunicorn.conf.py").write_text("control_socket_disable = True")
-        return Application(settings, free_port(), tmp_path / "log", root=tmp_path)
+        return Application(settings, tmp_path / "log", checkout=Checkout(tmp_path))
 
     return make
 
@@ -62,11 +63,11 @@ def test_a_free_port_is_nobody_elses_until_its_own_server_takes_it():
 def test_the_application_runs_with_its_settings_alone_and_ends(tiny, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgres://somebody's-own")
     with tiny(GREETING="hello") as running:
-        running.wait_until_healthy()
+        running.wait_until_ready()
         with requests.Session() as session:
             session.trust_env = False
             assert session.get(f"{running.url}/healthz", timeout=5).text == "hello"
-        child = running._child.pid
+        child = running.pid
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
 
@@ -76,7 +77,7 @@ def test_an_application_that_dies_shows_the_end_of_its_log(tiny):
         tiny("raise RuntimeError('no settings today')") as running,
         pytest.raises(ApplicationError, match="no settings"),
     ):
-        running.wait_until_healthy()
+        running.wait_until_ready()
 
 
 def test_the_listing_is_read_line_by_line(tiny):

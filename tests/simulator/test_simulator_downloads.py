@@ -14,7 +14,7 @@ import requests
 import urllib3
 
 from simulator import FAULTS, PretendVonage, public_pem
-from simulator.application import free_port
+from simulator.processes import free_port
 from simulator.shelf import sized_file
 
 

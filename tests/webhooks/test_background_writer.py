@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from recordings.background import BackgroundWriter
 from recordings.engine.supervisor import Supervisor
-from webhooks.background import BackgroundWriter
 
 
 @pytest.fixture

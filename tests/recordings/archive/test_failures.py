@@ -78,9 +78,18 @@ def test_no_retry_after_of_vonage_raises(value):
 
 
 def test_the_wait_that_vonage_asks_for_is_kept_within_bounds(decide):
-    assert decide(SourceUnavailable("429", retry_after=77), 9).delay == 77
-    assert decide(SourceUnavailable("429", retry_after=0)).delay == 1
+    assert decide(SourceUnavailable("429", retry_after=77)).delay == 77
     assert decide(SourceUnavailable("429", retry_after=10 * DAY)).delay == 6 * 3600
+
+
+@pytest.mark.parametrize("seconds", [0, 5, -1])
+def test_a_wish_for_less_than_the_back_off_does_not_shorten_it(decide, seconds):
+    waits = [decide(SourceUnavailable("429", retry_after=seconds), attempt).delay for attempt in (1, 2, 13)]
+    assert waits == [10, 20, 21600]
+
+
+def test_an_end_long_before_the_event_does_not_fail_a_recording_that_is_not_ready_yet(decide):
+    assert decide(SourceMissing("404"), end_time=NOW - timedelta(days=320)).state is State.WAITING
 
 
 # --- Back-off ---------------------------------------------------------------------------------------------------------
@@ -121,7 +130,9 @@ def test_it_goes_on_until_day_29_after_the_end_and_no_longer(decide):
         ({"end_time": None, "start_time": NOW - timedelta(days=2)}, NOW - timedelta(days=2)),
         ({"end_time": None, "start_time": None}, NOW),
         ({"end_time": datetime(9999, 12, 31, tzinfo=UTC)}, NOW),
-        ({"end_time": datetime(1, 1, 1, tzinfo=UTC)}, datetime(1, 1, 1, tzinfo=UTC)),
+        ({"end_time": datetime(1, 1, 1, tzinfo=UTC)}, NOW),
+        ({"end_time": NOW - timedelta(days=3)}, NOW - timedelta(days=3)),
+        ({"end_time": NOW - timedelta(days=3, seconds=1)}, NOW),
     ],
 )
 def test_the_deadline_of_odd_times(recording, attributes, counts_from):

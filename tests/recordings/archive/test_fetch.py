@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.server
 import threading
 
 import pytest
@@ -24,6 +26,32 @@ def fetcher(vonage, token):
 def hasty(vonage, token):
     """A fetcher that waits 0.2 s for the next byte."""
     return Fetcher(HostRule.parse([vonage.origin]), token.mint, timeouts=(1, 0.2))
+
+
+BODY = b"OggS\0" + bytes(1000)
+
+
+@contextlib.contextmanager
+def _serving(headers=()):
+    """A server for what the pretend Vonage cannot send; its origin, and the paths that it was asked for."""
+    asked = []
+
+    class Media(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            for name, value in {**dict(headers), "Content-Length": str(len(BODY))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(BODY)
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Media) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
 
 
 def read_all(audio, n=1 << 20):
@@ -135,6 +163,35 @@ def test_whatever_is_no_audio_is_refused_before_a_byte_is_given(vonage, fetcher,
         assert read_all(audio) == file.content
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "binary", "identity", "utf-8, identity"])
+def test_what_is_no_content_coding_says_nothing(token, coding):
+    with _serving({"Content-Encoding": coding}) as (origin, _):
+        audio = Fetcher(HostRule.parse([origin]), token.mint).open(f"{origin}/x")
+        assert read_all(audio) == BODY
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "compress", "utf-8, br"])
+def test_an_encoded_body_is_refused(token, coding):
+    with _serving({"Content-Encoding": coding}) as (origin, _), pytest.raises(NotAudio, match="encoded"):
+        Fetcher(HostRule.parse([origin]), token.mint).open(f"{origin}/x")
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [
+        ("/a?name=my call", "/a?name=my%20call"),
+        ("/a%20b?c=%C3%BC%2F&d=e+f;g", "/a%20b?c=%C3%BC%2F&d=e+f;g"),
+        ("/a?b=100%", "/a?b=100%25"),
+        ('/ü\\<>"^`{|}', "/%C3%BC%5C%3C%3E%22%5E%60%7B%7C%7D"),
+        ("/a?b=\r\nX-Header: c", "/a?b=%0D%0AX-Header:%20c"),
+    ],
+)
+def test_a_url_is_percent_encoded_once(token, sent, arrives):
+    with _serving() as (origin, asked):
+        Fetcher(HostRule.parse([origin]), token.mint).open(f" {origin}{sent}").close()
+    assert asked == [arrives]
+
+
 @pytest.mark.parametrize("content", [b"<!doctype html><html>", b'{"error": "no"}', b"  \n<HTML><body>"])
 def test_a_page_that_claims_to_be_audio_is_refused(vonage, fetcher, content):
     file = vonage.add_file(content, content_type="audio/mpeg")
@@ -159,21 +216,24 @@ def test_nobody_there_is_tried_again(fetcher, vonage):
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "reason"),
     [
-        "https://evil.example/v1/files/x",
-        "http://127.0.0.1:1/x",
-        "",
-        "nonsense",
-        "https://[::1",
-        "https://u:p@h/?secret",
+        ("https://evil.example/v1/files/x", "RECORDING_HOSTS"),
+        ("http://127.0.0.1:1/x", "RECORDING_HOSTS"),
+        ("", "not understood"),
+        ("nonsense", "not understood"),
+        ("https://[::1", "not understood"),
+        ("https://u:p@h/?secret", "not understood"),
+        ("https://h\\.nexmo.com/", "not understood"),
+        ("https://my host/x", "not understood"),
+        ("ftp://api.nexmo.com/x", "not understood"),
     ],
 )
-def test_a_host_that_may_not_have_the_token_is_never_asked(url, vonage, token):
+def test_a_host_that_may_not_have_the_token_is_never_asked(url, reason, vonage, token):
     def mint():
         raise AssertionError("a token was made for a stranger")
 
-    with pytest.raises(SourceDenied, match="RECORDING_HOSTS") as caught:
+    with pytest.raises(SourceDenied, match=reason) as caught:
         Fetcher(HostRule.parse([vonage.origin]), mint).open(url)
     assert "secret" not in str(caught.value)
     assert "u:p" not in str(caught.value)
@@ -271,9 +331,9 @@ def test_where_the_reply_proves_its_end_the_events_size_does_not_count(vonage, f
 
 
 def test_a_body_shorter_than_a_first_look_is_no_false_end(vonage, fetcher):
-    file = vonage.add_file(b"OggS")
-    with fetcher.open(file.url, 4) as audio:
-        assert (read_all(audio), audio.kind.format) == (b"OggS", "ogg")
+    file = vonage.add_file(b"OggS\0")
+    with fetcher.open(file.url, 5) as audio:
+        assert (read_all(audio), audio.kind.format) == (b"OggS\0", "ogg")
 
 
 # --- Time -------------------------------------------------------------------------------------------------------------

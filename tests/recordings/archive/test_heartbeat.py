@@ -9,21 +9,28 @@ import pytest
 
 from recordings.archive.heartbeat import Heartbeat
 from recordings.catalogue.leases import Leases
-from recordings.errors import CatalogueUnavailable
+from recordings.errors import CatalogueUnavailable, LeaseLost
 
 
 class Away(Leases):
-    """Leases whose database is away while `away` is true."""
+    """Leases whose database is away while `away` is true; `renew` raises `odd`, where that is set."""
 
     away = False
+    odd = None
 
     def renew(self, tokens):
+        if self.odd:
+            raise self.odd
         self._check()
         return super().renew(tokens)
 
     def give_back(self, claim):
         self._check()
         return super().give_back(claim)
+
+    def retry_later(self, *args, **kwargs):
+        self._check()
+        super().retry_later(*args, **kwargs)
 
     def _check(self):
         if self.away:
@@ -35,9 +42,23 @@ def leases(database, clock):
     return Away(database, lease=3600, clock=clock)  # by itself it beats each 20 minutes: never within a test
 
 
+class HandTicks:
+    """A clock of seconds that stands still until it is moved."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
 @pytest.fixture
-def heartbeat(leases):
-    running = Heartbeat(leases)
+def ticks():
+    return HandTicks()
+
+
+@pytest.fixture
+def heartbeat(leases, ticks):
+    running = Heartbeat(leases, backoff=lambda attempts: 10.0 * attempts, ticks=ticks)
     yield running
     running.release_all()
 
@@ -75,6 +96,83 @@ def test_a_database_that_is_away_stops_nothing(heartbeat, leases, new_copy, capl
         leases.away = False
         heartbeat.beat()
         assert not held.lost()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), KeyError("driver"), NotImplementedError()])
+def test_no_error_of_the_driver_ends_the_renewing(heartbeat, leases, new_copy, row_of, clock, caplog, error):
+    claim = leases.claim(new_copy())
+    with heartbeat.holding(claim) as held:
+        leases.odd = error
+        heartbeat.beat()
+        assert "nobody foresaw; the work goes on" in caplog.text
+        leases.odd = None
+        clock.move(1000)
+        heartbeat.beat()
+        assert not held.lost()
+        assert row_of(claim.copy_id)["due_at"] == clock() + timedelta(seconds=3600)
+
+
+# --- Progress ---------------------------------------------------------------------------------------------------------
+
+
+def test_work_that_moves_nothing_for_ten_leases_is_let_go(heartbeat, leases, new_copy, row_of, clock, ticks, caplog):
+    hanging, other = leases.claim(new_copy()), leases.claim(new_copy())
+    with heartbeat.holding(hanging), heartbeat.holding(other) as moving:
+        for _ in range(9):
+            clock.move(3600)
+            ticks.now += 3600
+            heartbeat.beat()
+        assert row_of(hanging.copy_id)["token"] == hanging.token
+        assert not moving.lost()  # it asks: that is a step
+        clock.move(3600)
+        ticks.now += 3600
+        heartbeat.beat()
+        row = row_of(hanging.copy_id)
+        assert (row["state"], row["token"]) == ("waiting", None)
+        assert row["due_at"] == clock() + timedelta(seconds=10)
+        assert "moved nothing for 36000 s at attempt 1" in row["error"]
+        assert row["error"] in caplog.text
+        assert row_of(other.copy_id)["token"] == other.token
+
+
+def test_work_that_was_let_go_hears_it_and_its_outcome_does_not_count(heartbeat, leases, new_copy, ticks):
+    claim = leases.claim(new_copy())
+    with heartbeat.holding(claim) as held:
+        ticks.now += 36000
+        heartbeat.beat()
+        with pytest.raises(LeaseLost):
+            held.check()
+        with pytest.raises(LeaseLost):
+            leases.failed(claim, "late")
+
+
+def test_a_slow_transfer_that_moves_is_never_let_go(heartbeat, leases, new_copy, row_of, clock, ticks):
+    claim = leases.claim(new_copy())
+    with heartbeat.holding(claim) as held:
+        for _ in range(50):
+            clock.move(3500)
+            ticks.now += 3500
+            assert not held.lost()
+            heartbeat.beat()
+        assert row_of(claim.copy_id)["token"] == claim.token
+
+
+def test_work_that_hangs_while_the_database_is_away_loses_its_lease_by_time(
+    heartbeat, leases, new_copy, clock, ticks, caplog
+):
+    claim = leases.claim(new_copy())
+    with heartbeat.holding(claim):
+        leases.away = True
+        ticks.now += 36000
+        heartbeat.beat()
+        assert "will run out by itself" in caplog.text
+        leases.away = False
+        heartbeat.beat()
+        clock.move(3601)
+        assert leases.claim(claim.copy_id) is not None
+
+
+# --- Ends -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_lease_is_let_go_when_its_work_fails(heartbeat, leases, new_copy, row_of, clock):

@@ -9,6 +9,7 @@ import pytest
 
 from backends.local.storage import LocalStorage
 from recordings.catalogue.tables import copies
+from recordings.errors import InvalidKey, StorageUnavailable
 from recordings.keys import KeyTemplate
 from recordings.model import State
 
@@ -90,6 +91,49 @@ def test_unknown_audio_is_stored_as_bin(desk, vonage):
     assert desk.find(event).copies[0].content_type == "application/octet-stream"
 
 
+@pytest.mark.parametrize("fault", [None, "chunked"])
+def test_unknown_audio_of_less_than_half_the_size_is_stored_once_it_came_twice_the_same(desk, vonage, fault):
+    file = vonage.add_file(b"fLaC" + bytes(500), faults=[fault, fault] if fault else [])
+    event, ids = desk.announce(file, size=2000)
+    desk.run(ids)
+    (copy,) = desk.find(event).copies
+    assert (copy.state, desk.files()) == (State.WAITING, {})
+    assert "504 bytes of no known audio format where 2000 were announced" in copy.error
+    assert (copy.next_attempt_at - desk.clock()).total_seconds() == 60
+    archived = desk.retry(event)
+    assert (archived.state, archived.copies[0].key) == (State.STORED, desk.key(event, "bin"))
+    assert file.requests == 2
+
+
+def test_unknown_audio_that_comes_otherwise_the_second_time_is_looked_at_again(desk, vonage):
+    other = vonage.add_file(b"fLaC" + bytes(400))
+    event, ids = desk.announce(
+        vonage.add_file(b"fLaC" + bytes(500), faults=[f"redirect:/v1/files/{other.id}"]), size=2000
+    )
+    desk.run(ids)
+    assert desk.retry(event).state is State.WAITING
+    assert desk.retry(event).copies[0].size == 504
+
+
+def test_unknown_audio_of_about_the_announced_size_is_believed_at_once(desk, vonage):
+    assert desk.archive(vonage.add_file(b"fLaC" + bytes(1000)), size=2000).state is State.STORED
+
+
+@pytest.mark.parametrize("content_type", ["application/xml", "application/octet-stream", "audio/mpeg"])
+def test_an_error_page_of_a_store_is_never_audio(desk, vonage, content_type):
+    page = b"<Error><Code>NoSuchKey</Code></Error>"
+    archived = desk.archive(vonage.add_file(page, content_type=content_type), size=18990)
+    assert (archived.state, desk.files()) == (State.WAITING, {})
+
+
+def test_raw_aac_is_named_what_it_is(desk, vonage):
+    frames = (b"\xff\xf1\x50\x80\x04\x1f\xfc" + bytes(25)) * 20
+    event, ids = desk.announce(vonage.add_file(frames, content_type="audio/aac"))
+    desk.run(ids)
+    (copy,) = desk.find(event).copies
+    assert (copy.key, copy.content_type) == (desk.key(event, "aac"), "audio/aac")
+
+
 def test_another_size_than_announced_is_stored_where_the_reply_proves_it(desk, vonage, caplog):
     file = vonage.add_file()
     archived = desk.archive(file, size=file.size + 5)
@@ -107,13 +151,75 @@ def test_a_storage_that_is_not_configured_any_more_blocks_its_copies(desk, vonag
     assert desk.retry(event).state is State.STORED
 
 
+# --- Sidecars that cannot be written ----------------------------------------------------------------------------------
+
+
+class NoSidecars(LocalStorage):
+    """A folder that refuses sidecars, with `error`, while it is set."""
+
+    error = StorageUnavailable("no .json here")
+
+    def put(self, key, source, **options):
+        if key.endswith(".json") and self.error:
+            raise self.error
+        return super().put(key, source, **options)
+
+
+def test_a_sidecar_is_written_later_without_another_download(desk, vonage):
+    desk.storage = NoSidecars(desk.folder)
+    file = vonage.add_file()
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    (copy,) = desk.find(event).copies
+    assert (copy.state, copy.size, copy.sha256) == (State.WAITING, file.size, file.sha256)
+    assert copy.error == "The audio is stored, its sidecar is not. no .json here"
+    desk.clock.move(40 * 86400)  # Vonage has it no more, and that does not matter
+    assert desk.retry(event).state is State.WAITING
+    desk.storage.error = None
+    (copy,) = desk.retry(event).copies
+    assert (copy.state, copy.size, copy.sha256, copy.error) == (State.STORED, file.size, file.sha256, None)
+    assert copy.content_type == "audio/mpeg"
+    assert desk.files().keys() == {copy.key, f"{copy.key}.json"}
+    assert file.requests == 1
+
+
+def test_audio_that_went_before_its_sidecar_came_is_fetched_again(desk, vonage):
+    desk.storage = NoSidecars(desk.folder)
+    file = vonage.add_file()
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    desk.storage.delete(desk.find(event).copies[0].key)
+    desk.storage.error = None
+    assert desk.retry(event).state is State.STORED
+    assert file.requests == 2
+
+
+def test_a_sidecar_that_is_refused_for_good_can_be_retried_alone(desk, vonage):
+    desk.storage = NoSidecars(desk.folder)
+    desk.storage.error = InvalidKey("no dots")
+    file = vonage.add_file()
+    event, ids = desk.announce(file)
+    desk.run(ids)
+    assert desk.find(event).state is State.FAILED
+    desk.storage.error = None
+    desk.run(desk.schedule.retry(event.recording_uuid))
+    assert (desk.find(event).state, file.requests) == (State.STORED, 1)
+
+
+def test_a_storage_that_exits_is_tried_again(desk, vonage):
+    desk.storage = NoSidecars(desk.folder)
+    desk.storage.error = SystemExit("config missing")
+    archived = desk.archive(vonage.add_file())
+    assert (archived.state, "SystemExit: config missing" in archived.copies[0].error) == (State.WAITING, True)
+
+
 # --- Sources that misbehave -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        *("404", "410", "429:5", "500", "418", "html", "json", "empty", "gzip"),
+        *("404", "410", "429:75", "500", "418", "html", "json", "empty", "gzip"),
         *("truncated", "truncated-unsized", "truncated-chunked", "reset"),
     ],
 )
@@ -123,7 +229,7 @@ def test_a_passing_fault_waits_leaves_nothing_and_is_mended_by_the_next_attempt(
     desk.run(ids)
     (copy,) = desk.find(event).copies
     assert (copy.state, copy.attempts) == (State.WAITING, 1)
-    assert (copy.next_attempt_at - desk.clock()).total_seconds() == (5 if fault == "429:5" else 10)
+    assert (copy.next_attempt_at - desk.clock()).total_seconds() == (75 if fault == "429:75" else 10)
     assert copy.error
     assert desk.files() == {}
     ((recording, reported_copy, _, will_retry),) = desk.hooks.failed
@@ -163,6 +269,19 @@ def test_after_29_days_it_is_given_up_and_a_person_may_still_retry(desk, vonage)
     file.faults.clear()
     desk.run(desk.schedule.retry(event.recording_uuid))
     assert desk.find(event).state is State.STORED
+
+
+@pytest.mark.parametrize("ending", ["?name=my call", "?name=my%20call", "?name=ü", "?name=a\\b", "?name=%zz"])
+def test_a_url_that_needs_percent_encoding_is_fetched(desk, vonage, ending):
+    file = vonage.add_file()
+    assert desk.archive(file, recording_url=file.url + ending).state is State.STORED
+
+
+def test_a_url_that_is_not_understood_is_blocked_for_that_reason(desk, vonage):
+    archived = desk.archive(vonage.add_file(), recording_url="https://api.nexmo.com@evil.example/x")
+    assert archived.state is State.BLOCKED
+    assert "is not understood" in archived.copies[0].error
+    assert "RECORDING_HOSTS" not in archived.copies[0].error
 
 
 # --- Keys of plugins --------------------------------------------------------------------------------------------------

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import threading
 from contextlib import contextmanager
 
 import pytest
 
 from backends.local.storage import LocalStorage
 from recordings.archive import sidecar
+from recordings.archive.heartbeat import Heartbeat
 from recordings.archive.sources import BytesSource
 from recordings.catalogue.database import Database
 from recordings.errors import CatalogueUnavailable, StorageUnavailable
@@ -283,3 +285,46 @@ def test_a_database_that_is_away_before_the_claim_is_told_to_the_caller(desk, vo
     database.away = True
     with pytest.raises(CatalogueUnavailable):
         desk.run(ids)
+
+
+# --- Work that hangs --------------------------------------------------------------------------------------------------
+
+
+class HangsOnce(LocalStorage):
+    """A folder whose first `put` reads a little and then waits for `go_on`."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.hangs, self.go_on = threading.Event(), threading.Event()
+
+    def put(self, key, source, **options):
+        if not self.hangs.is_set():
+            with source.open() as stream:
+                stream.read(10)
+            self.hangs.set()
+            self.go_on.wait(30)
+        return super().put(key, source, **options)
+
+
+def test_a_copy_whose_put_hangs_is_made_by_another_worker(desk, vonage):
+    seconds = [0.0]
+    heartbeat = Heartbeat(desk.leases, backoff=lambda attempts: 10.0, ticks=lambda: seconds[0])
+    first, desk.storage = dataclasses.replace(desk.retrieval, heartbeat=heartbeat), HangsOnce(desk.folder)
+    file = vonage.add_file()
+    event, (copy_id,) = desk.announce(file)
+    worker = threading.Thread(target=first.archive, args=[desk.leases.claim(copy_id)])
+    worker.start()
+    assert desk.storage.hangs.wait(30)
+    seconds[0] = 600.0  # ten leases
+    heartbeat.beat()
+    assert (desk.find(event).state, desk.due_ids()) == (State.WAITING, [])
+    assert "moved nothing for 600 s" in desk.find(event).copies[0].error
+    desk.clock.move(10)
+    desk.run([copy_id])
+    stored = desk.find(event)
+    assert (stored.state, stored.copies[0].attempts) == (State.STORED, 2)
+    desk.storage.go_on.set()
+    worker.join(30)
+    assert not worker.is_alive()
+    assert desk.find(event) == stored
+    heartbeat.release_all()

@@ -257,7 +257,11 @@ def test_a_strangers_error_decides_by_its_attributes(desk, vonage, error, state)
     recording = desk.find(event)
     assert recording.state is state
     assert str(error) in recording.copies[0].error
-    assert desk.hooks.failed == [(recording, recording.copies[0], error, state is not State.FAILED)]
+    ((of_hook, copy, given, will_retry),) = desk.hooks.failed
+    assert (of_hook, copy, will_retry) == (recording, recording.copies[0], state is not State.FAILED)
+    assert (type(given), str(given), given.__traceback__, given.__cause__) == (type(error), str(error), None, None)
+    for name in ("retryable", "blocked"):
+        assert getattr(given, name, None) is getattr(error, name, None)
 
 
 def test_a_source_error_that_a_store_wraps_is_the_stores_own(desk, vonage):

@@ -13,6 +13,7 @@ from recordings.archive.replicate import Replicator
 from recordings.archive.sources import BytesSource
 from recordings.care.repair import Repair, Unrepairable
 from recordings.care.verify import NoSuchRecording, Verification
+from recordings.catalogue.listing import listing
 from recordings.catalogue.tables import copies, recordings
 from recordings.errors import StorageUnavailable
 from recordings.model import State
@@ -85,16 +86,16 @@ def test_a_cut_object_has_another_size(desk, stored, check):
 
 
 def test_a_spoilt_object_of_the_same_size_shows_when_it_is_read(desk, stored, check):
-    key = stored(content=b"ID3" + b"a" * 500)
-    spoil(desk.folder / key, b"ID3" + b"b" * 500)
+    key = stored(content=b"OggS\0" + b"a" * 500)
+    spoil(desk.folder / key, b"OggS\0" + b"b" * 500)
     assert check() == []
     assert check(deep=True) == [("checksum", key)]
 
 
 def test_another_object_under_the_key_shows_without_reading(desk, stored, check):
-    key = stored(content=b"ID3" + b"a" * 500)
+    key = stored(content=b"OggS\0" + b"a" * 500)
     desk.storage.delete(key)
-    put(desk.storage, key, b"ID3" + b"b" * 500)
+    put(desk.storage, key, b"OggS\0" + b"b" * 500)
     assert check() == [("checksum", key)]
 
 
@@ -195,9 +196,8 @@ def repair(desk):
     return Repair(
         storages=desk.storages,
         leases=desk.leases,
-        schedule=desk.schedule,
         policy=desk.retrieval.policy,
-        replicator=Replicator(desk.storages, lambda url: None, desk.retrieval.sidecars),
+        replicator=Replicator(desk.storages, lambda url: None),
         carry_out=desk.retrieval.carry_out,
         clock=desk.clock,
     )
@@ -283,6 +283,29 @@ def test_what_cannot_be_moved_aside_is_not_deleted(desk, stored, mend, check):
         mend()
     assert (desk.folder / key).read_bytes() == b"damaged"
     assert check() == [("size", key)]
+
+
+class Crashes(LocalStorage):
+    """A process that dies in the middle of a repair: after the delete."""
+
+    def delete(self, key):
+        super().delete(key)
+        raise KeyboardInterrupt
+
+
+def test_a_crash_after_the_delete_leaves_no_copy_that_is_called_stored(desk, stored, mend):
+    key = stored()
+    good = (desk.folder / key).read_bytes()
+    spoil(desk.folder / key, b"damaged")
+    desk.storage = Crashes(desk.folder)
+    with pytest.raises(KeyboardInterrupt):
+        mend()
+    ((copy,),) = (recording.copies for recording in listing(desk.database))
+    assert copy.state is not State.STORED
+    desk.storage = LocalStorage(desk.folder)
+    desk.clock.move(61)  # the lease of the dead process runs out
+    desk.run(desk.due_ids())
+    assert (desk.folder / key).read_bytes() == good
 
 
 def test_two_repairs_at_once_do_it_once(desk, stored, repair):

@@ -89,7 +89,12 @@ class Life:
             self.schedule.request(1, f"file:///{n % 3}")
 
     def find_damaged(self, n):
-        self.schedule.reopen(n % 6, "damaged") if n % 2 else self.leases.reopen(n % 6, "damaged")
+        if claim := self.leases.reopen(n % 6, "damaged"):
+            self.claims.append(claim)
+
+    def adopt(self, n):
+        if f"r-{n % 4}" in {row.recording_uuid for row in self.rows(recordings)}:
+            self.intakes[n % 2].adopt(make_delivery(), make_announcement(recording_uuid=f"r-{n % 4}"))
 
     def mend(self, n):
         self.schedule.requeue_blocked()
@@ -273,6 +278,6 @@ def _undo_migration(database):
             "DROP INDEX ix_copies_state_storage_size",
             "CREATE INDEX ix_copies_state ON copies (state)",
             "DROP TABLE figures",
-            "UPDATE alembic_version SET version_num = '0003'",
+            "UPDATE alembic_version SET version_num = '0004'",
         ):
             connection.exec_driver_sql(statement)

@@ -8,9 +8,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from recordings.catalogue.inbox import MAX_LIKELY_BODY, MAX_REFUSED_BODY, Inbox, NoSuchDelivery, Worth
+from recordings.catalogue.inbox import MAX_LIKELY_BODY, MAX_REFUSED_BODY, Inbox, NoSuchDelivery, NotAdoptable, Worth
 from recordings.catalogue.tables import call_events, copies, deliveries, recordings, transcriptions
-from recordings.model import CallEvent, Transcription
+from recordings.errors import LeaseLost
+from recordings.model import CallEvent, State, Transcription
+from recordings.storage import PutResult
 
 
 @pytest.fixture
@@ -209,3 +211,71 @@ def test_many_old_ones_go_in_small_transactions(inbox, delivery, clock, rows):
     clock.move(36 * 86400)
     assert inbox.prune() == 501
     assert rows(deliveries) == []
+
+
+# --- Adopting the URL of a conflict -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def conflict(intake, delivery, announcement):
+    """A recording with a wrong first URL, and the delivery that tells another: the event of each, the second's id."""
+    wrong = announcement(recording_uuid="r-1", recording_url="https://wrong.example/x")
+    right = replace(wrong, recording_url="https://api.nexmo.com/v1/files/right", size=77)
+    intake.accept(delivery(), [wrong])
+    assert intake.accept(delivery(), [right]).outcome == "conflict"
+    return wrong, right, 2
+
+
+def test_a_persons_word_gives_a_recording_the_url_of_a_conflict(inbox, conflict, leases, due_ids, clock, rows, caplog):
+    _, right, row_id = conflict
+    leases.retry_later(leases.claim_next(), State.BLOCKED, "RECORDING_HOSTS does not allow it", 3600)
+    clock.move(60)
+    assert inbox.adopt(row_id, lambda kept: (kept.delivery, [right])) == due_ids() == [1]
+    claim = leases.claim_next()
+    assert (claim.recording.recording_url, claim.recording.size) == (right.recording_url, 77)
+    assert "On a person's word recording r-1 has the URL of delivery 2 now" in caplog.text
+    assert len(rows(recordings)) == 1
+
+
+def test_work_on_the_former_url_does_not_count_any_more(inbox, conflict, leases):
+    _, right, row_id = conflict
+    claim = leases.claim_next()
+    inbox.adopt(row_id, lambda kept: (kept.delivery, [right]))
+    with pytest.raises(LeaseLost):
+        leases.failed(claim, "no such host")
+    assert leases.claim_next().recording.recording_url == right.recording_url
+
+
+def test_a_recording_that_was_empty_gets_its_copies(inbox, intake, delivery, announcement, due_ids):
+    empty = announcement(recording_uuid="r-1", recording_url="", size=0)
+    full = announcement(recording_uuid="r-1", conversation_uuid="CON-2")
+    intake.accept(delivery(), [empty])
+    assert intake.accept(delivery(), [full]).outcome == "conflict"
+    assert inbox.adopt(2, lambda kept: (kept.delivery, [full])) == due_ids() == [1]
+
+
+def test_nothing_is_adopted_where_a_copy_is_stored(inbox, conflict, leases, rows):
+    _, right, row_id = conflict
+    leases.stored(leases.claim_next(), key="k", content_type="audio/mpeg", result=PutResult(1, "ab", True, "uri"))
+    before = rows(recordings), rows(copies)
+    with pytest.raises(NotAdoptable, match="stored already"):
+        inbox.adopt(row_id, lambda kept: (kept.delivery, [right]))
+    assert (rows(recordings), rows(copies)) == before
+
+
+def test_only_what_announces_that_recording_is_adopted(inbox, conflict, announcement, rows):
+    wrong, right, row_id = conflict
+    before = rows(recordings), rows(copies)
+    with pytest.raises(NotAdoptable, match="is new, and only a conflict"):
+        inbox.adopt(1, lambda kept: (kept.delivery, [wrong]))
+    for events in (
+        [],
+        [announcement()],
+        [replace(right, recording_url="")],
+        [CallEvent("answered", ("CON-1",), "leg")],
+    ):
+        with pytest.raises(NotAdoptable, match="announces no file of recording r-1"):
+            inbox.adopt(row_id, lambda kept, events=events: (kept.delivery, events))
+    with pytest.raises(NoSuchDelivery):
+        inbox.adopt(4711, lambda kept: (kept.delivery, [right]))
+    assert (rows(recordings), rows(copies)) == before

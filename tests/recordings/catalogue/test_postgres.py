@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -114,24 +111,12 @@ def test_statements_are_not_prepared_because_a_pooler_gives_each_transaction_ano
         assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
 
 
-def signal_all(server, number):
-    """The server's process and its children, which are leaders of groups of their own."""
-    parent = server.process.pid
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    for pid in (parent, *map(int, children)):
-        os.kill(pid, number)
-
-
 def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, private_postgres):  # noqa: F811
     database = make_database("postgresql+psycopg://" + private_postgres.url.split("://", 1)[1])
     database.migrate()
-    signal_all(private_postgres, signal.SIGSTOP)
-    try:
-        began = time.monotonic()
-        with pytest.raises(CatalogueUnavailable), database.write(Deadline(0.5)) as connection:
-            connection.execute(text("SELECT 1"))
-        assert time.monotonic() - began < 5
-    finally:
-        signal_all(private_postgres, signal.SIGCONT)
+    began = time.monotonic()
+    with private_postgres.frozen(), pytest.raises(CatalogueUnavailable), database.write(Deadline(0.5)) as connection:
+        connection.execute(text("SELECT 1"))
+    assert time.monotonic() - began < 5
     with database.write() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1

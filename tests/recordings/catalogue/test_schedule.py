@@ -27,12 +27,17 @@ def test_how_many_are_due_and_when_the_next_one_is(schedule, leases, new_copy, c
     assert schedule.due(5, without=["file:///tapes"]) == (0, None)
 
 
-def test_a_stored_copy_that_was_found_bad_is_left_to_any_worker(leases, schedule, new_copy, row_of):
-    copy_id = new_copy()
-    assert not schedule.reopen(copy_id, "damaged")
-    store(leases, leases.claim(copy_id))
-    assert schedule.reopen(copy_id, "damaged")
-    assert (leases.claim_next().key, row_of(copy_id)["attempts"]) == ("k.mp3", 1)
+def test_the_oldest_claim_is_told_by_its_age(leases, schedule, new_copy, clock):
+    first, second = new_copy(), new_copy()
+    assert schedule.oldest_claim_seconds() == 0.0
+    claim = leases.claim(first)
+    clock.move(20)
+    leases.claim(second)
+    clock.move(30)
+    leases.renew([claim.token])
+    assert schedule.oldest_claim_seconds() == 50.0
+    leases.failed(claim, "gone")
+    assert schedule.oldest_claim_seconds() == 30.0
 
 
 def test_a_workers_start_makes_due_what_waits_for_a_mend(leases, new_copy, clock, due_ids, schedule):

@@ -1,4 +1,4 @@
-"""Writing in the background: one thread and a short queue, so that no reply waits for what may be lost.
+"""Writing in the background: one thread and a short queue, so that nobody waits for what may be lost.
 
 A call that is not noted loses no recording. So a full queue or a broken database costs a line in the log, and nothing
 else.
@@ -59,6 +59,11 @@ class BackgroundWriter(Generic[Values]):
                 return True
         log.warning("%s: %s", self._loss, problem)
         return False
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are not written yet."""
+        return len(self._waiting)
 
     def wait(self, timeout: float) -> bool:
         """Wait `timeout` seconds at most until everything is written. Returns whether it is."""

@@ -1,0 +1,46 @@
+"""What another process commits is heard of at once, on either database."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from recordings.catalogue.changes import Changes
+from recordings.catalogue.database import Database
+from recordings.catalogue.intake import Intake
+from recordings.model import Announcement, Delivery
+from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+
+STORAGE = "file:///tapes"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/catalogue.db"
+    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
+
+
+def take_in_one(url):
+    """As another process would: through a connection of its own."""
+    database = Database(url)
+    event = Announcement("a-recording", "CON-1", "https://api.nexmo.com/v1/files/x", 1, None, None, None)
+    Intake(database, [STORAGE]).accept(Delivery("recordings", "POST", "", "", b"", "an-application", True), [event])
+    database.close()
+
+
+def test_a_commit_of_another_process_ends_the_wait(url):
+    database = Database(url)
+    database.migrate()
+    changes, stopping = Changes(database), threading.Event()
+    changes.wait(0, stopping)  # connected, and what was before does not count
+    timer = threading.Timer(0.2, take_in_one, [url])
+    timer.start()
+    begun = time.monotonic()
+    changes.wait(20, stopping)
+    assert 0.2 <= time.monotonic() - begun < 10
+    timer.join()
+    changes.close()
+    database.close()
