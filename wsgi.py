@@ -314,20 +314,9 @@ class Wiring:
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
-        from recordings.catalogue.workers import SIGN_SECONDS
-        from recordings.engine.periodic import PeriodicTask, PeriodicTasks
+        from upkeep import periodic_tasks
 
-        back_off_dead = partial(self.schedule.back_off_dead, self.policy.backoff)
-        return PeriodicTasks(
-            [
-                PeriodicTask("The sign of life", SIGN_SECONDS, self.workers.sign),
-                PeriodicTask("The back-off of copies that kill their worker", 5, back_off_dead),
-                PeriodicTask("The search for missing recordings", 15, self.missing.settle),
-                PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
-                PeriodicTask("The pruning of old events for programs", 600, self.telling.prune),
-                PeriodicTask("The making of waveforms", 5, self.waveforms.start),
-            ]
-        )
+        return periodic_tasks(self)
 
     @cached_property
     def interpreter(self) -> Interpreter:

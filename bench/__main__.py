@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simulator.application import Checkout
 
-from . import acknowledge, idle, machine, memory, peaks, start, stores, throughput, wakeup
+from . import acknowledge, finding, idle, machine, memory, peaks, start, stores, throughput, wakeup
 from .stage import Options
 from .table import show
 
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "start": start.run,
     "stores": stores.run,
     "peaks": peaks.run,
+    "finding": finding.run,
 }
 
 

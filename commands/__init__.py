@@ -17,7 +17,7 @@ from .lazy import LazyGroup
 PURPOSES = {
     "Run it": ("migrate", "worker"),
     "Look": (
-        *("recordings list", "recordings show", "recordings missing"),
+        *("recordings list", "recordings show", "recordings play", "recordings export", "recordings missing"),
         *("deliveries list", "deliveries show", "notify list", "plugins"),
     ),
     "Mend": (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import click
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+from recordings.clock import moment_from, utc_now
 
 
 def parse_since(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -17,13 +16,7 @@ def parse_since(context: click.Context, parameter: click.Parameter, value: str |
     """
     if value is None:
         return None
-    ago = re.fullmatch(r"([0-9]{1,5})([mhd])", value.strip())
-    if ago:
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        since = datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is no point in time: write 2026-11-22, 2026-11-22T12:30Z, or 30m, 12h, 7d for so long ago."
-        ) from None
-    return since if since.tzinfo else since.replace(tzinfo=UTC)
+        return moment_from(value, utc_now())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None

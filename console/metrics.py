@@ -1,4 +1,4 @@
-"""`/metrics`: the catalogue in numbers, as Prometheus reads it. Each scrape asks the database; nothing is kept.
+"""`/metrics`: the catalogue in numbers, as Prometheus reads it. Each scrape asks the database; nothing is kept here.
 
 So every process of a deployment answers the same, and it is enough to scrape one. Alert on
 `tapekeeper_oldest_overdue_seconds`: it grows when no worker archives, or when the workers are too slow.
@@ -92,8 +92,11 @@ class _Catalogue(Collector):
         missing = self._parts.missing.count(deadline, since=utc_now() - _VONAGE_KEEPS)
         claim = self._parts.schedule.oldest_claim_seconds(deadline)
         workers = self._parts.workers.living(deadline)
-        yield self._copies(counts)
-        yield GaugeMetricFamily("tapekeeper_recordings", "Recordings that were announced.", counts.recordings)
+        yield self._copies(counts.totals)
+        yield GaugeMetricFamily("tapekeeper_recordings", "Recordings that were announced.", counts.totals.recordings)
+        yield GaugeMetricFamily(
+            "tapekeeper_figures_age_seconds", "How long ago recordings and copies were counted.", counts.totals.age
+        )
         yield GaugeMetricFamily("tapekeeper_copies_overdue", "Copies that a worker could take now.", overdue)
         yield GaugeMetricFamily(
             "tapekeeper_oldest_overdue_seconds", "For how long the oldest of them has been waiting.", oldest
@@ -110,7 +113,7 @@ class _Catalogue(Collector):
         version.add_metric([self._version], 1)
         yield version
 
-    def _copies(self, counts: stats.CatalogueStats) -> Metric:
+    def _copies(self, counts: stats.Totals) -> Metric:
         """A line for every state of every storage, also when its number is 0: an alert needs a line to look at."""
         family = GaugeMetricFamily("tapekeeper_copies", "Copies by storage and state.", labels=["storage", "state"])
         former = sorted({storage for storage, _ in counts.copies} - set(self._parts.storages))

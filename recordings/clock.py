@@ -1,8 +1,12 @@
-"""The time of day, and how a time is written."""
+"""The time of day, how a time is written, and how people write one."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_YEARS = range(1970, 2200)
 
 
 def utc_now() -> datetime:
@@ -13,3 +17,22 @@ def utc_now() -> datetime:
 def iso_utc(moment: datetime) -> str:
     """An aware datetime as ISO 8601 in UTC, such as `2026-11-22T12:00:00Z`; with its fraction of a second, if any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def moment_from(text: str, now: datetime) -> datetime:
+    """A point in time in UTC: `2026-11-22`, `2026-11-22T12:30Z` (UTC without a zone), or `30m`, `12h`, `7d` before now.
+
+    Raises `ValueError`, which says what to write.
+    """
+    ago = re.fullmatch(r"([0-9]{1,5})([mhd])", text.strip())
+    if ago:
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        moment = None
+    if moment is None or moment.year not in _YEARS:
+        raise ValueError(
+            f"{text!r} is no point in time: write 2026-11-22, 2026-11-22T12:30Z, or 30m, 12h, 7d for so long ago."
+        )
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,20 +1,29 @@
-"""`flask recordings list`: every recording, where it lies, or why it does not lie there yet."""
+"""`flask recordings list`: the recordings, newest first, where each lies, or why it does not lie there yet."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from commands.parts import with_parts
 from recordings.catalogue.as_json import as_json_object
-from recordings.clock import iso_utc
-from recordings.model import Recording, State
+
+from .options import chosen_filter, filter_options
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
+    from recordings.catalogue.search import Found
+    from recordings.model import Recording
+
+_COLUMNS = (
+    *(("recording", 36), ("when", 20), ("from → to", 29), ("duration", 8), ("flow", 12), ("state", 8)),
+    ("where, or why not", 0),
+)
 
 
 class Parts(Protocol):
@@ -24,37 +33,75 @@ class Parts(Protocol):
     def database(self) -> Database: ...
 
 
-@click.command("list")
-@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those that show this state.")
+@click.command("list", short_help="The recordings, newest first.")
+@filter_options
+@click.option("--limit", type=click.IntRange(min=1), help="No more than so many; without it, all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_parts
-def command(parts: Parts, state: str | None, as_json: bool) -> None:
-    """Every recording, oldest first. Exit code 0, also when there is none."""
-    from recordings.catalogue import listing
+def command(parts: Parts, /, limit: int | None, as_json: bool, **options: Any) -> None:
+    """The recordings, newest first: all of them, or those that every given option chooses.
 
-    recordings = listing.listing(parts.database, state=State(state) if state else None)
+    A duration that begins with ~ is what Vonage announced; without it, it was measured. Exit code 0, also when there is
+    no recording.
+    """
+    from recordings.catalogue import search
+
+    filter = chosen_filter(options)
+    rows = search.walk(parts.database, filter, limit=limit)
     if as_json:
-        for recording in recordings:
-            click.echo(json.dumps(as_json_object(recording)))
+        for found in rows:
+            click.echo(json.dumps(as_json_object(found.recording) | {"seconds": found.seconds}))
     else:
-        _show_table(recordings)
+        everything = filter == search.RecordingFilter(with_empty=True)
+        _show_table(rows, "No recordings yet." if everything else "No such recordings.")
 
 
-def _show_table(recordings: Iterable[Recording]) -> None:
-    rows = [
-        [
-            recording.recording_uuid,
-            recording.state.value,
-            recording.flow or "-",
-            iso_utc(recording.received_at.replace(microsecond=0)),
-            "-" if recording.size is None else recording.size,
-            "; ".join(dict.fromkeys(copy.error or copy.key or copy.storage for copy in recording.copies)) or "-",
-        ]
-        for recording in recordings
-    ]
-    if not rows:
-        click.echo("No recordings yet.", err=True)
+def _show_table(rows: Iterable[Found], nothing: str) -> None:
+    """Each line is printed as it is read: the widths of the columns are chosen beforehand."""
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        click.echo(nothing, err=True)
         return
-    from tabulate import tabulate
+    click.echo(_line([title for title, _ in _COLUMNS]))
+    click.echo(_line(["-" * (width or len(title)) for title, width in _COLUMNS]))
+    for found in chain([first], rows):
+        click.echo(_line(_cells(found)))
 
-    click.echo(tabulate(rows, headers=["recording", "state", "flow", "received", "size", "where, or why not"]))
+
+def _line(cells: Iterable[str]) -> str:
+    return "  ".join(f"{_visible(cell):{width}}" for cell, (_, width) in zip(cells, _COLUMNS, strict=True)).rstrip()
+
+
+def _visible(text: str) -> str:
+    """A caller chooses the name that is shown for him: it must not steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _cells(found: Found) -> list[str]:
+    recording = found.recording
+    return [
+        recording.recording_uuid,
+        _moment(recording.start_time or recording.received_at),
+        f"{recording.from_ or '-'} → {recording.to or '-'}",
+        _duration(found.seconds, recording),
+        recording.flow or "-",
+        recording.state.value,
+        "; ".join(dict.fromkeys(copy.error or copy.key or copy.storage for copy in recording.copies)) or "-",
+    ]
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _duration(seconds: float | None, recording: Recording) -> str:
+    announced = seconds is None
+    if seconds is None and recording.start_time and recording.end_time:
+        seconds = (recording.end_time - recording.start_time).total_seconds()
+    if seconds is None or seconds < 0:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"~{clock}" if announced else clock

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, case, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Select, and_, delete, insert, select, update
 
 from recordings.clock import utc_now
 from recordings.model import (
@@ -25,12 +25,15 @@ from recordings.model import (
     State,
     Transcription,
     conversation_key,
+    worst,
 )
 from recordings.timeouts import Deadline
 
+from .call_notes import note_call_event, upsert_call
 from .database import Database
+from .derived import follow_calls, follow_copies
 from .repeats import Repeats
-from .tables import call_events, calls, copies, deliveries, recordings, transcriptions
+from .tables import call_events, copies, deliveries, recordings, transcriptions
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +111,8 @@ class Intake:
             outcomes = self._announce_all(connection, arrivals)
             wanted = [outcome.recording_id for of_one in outcomes for outcome in of_one if outcome.wanted]
             copy_ids = self._new_copies(connection, wanted)
-            self._store_deliveries(connection, arrivals, outcomes)
+            call_keys = self._store_deliveries(connection, arrivals, outcomes)
+            follow_calls(connection, call_keys | _new_keys(arrivals, outcomes))
             if copy_ids:
                 self.database.tell_others(connection)
         self._repeats.count((arrival.delivery, arrival.events) for arrival in arrivals)
@@ -129,10 +133,12 @@ class Intake:
                 return None
             row_id = connection.execute(self._its_row(delivery, event)).scalar_one()
             particulars = {"recording_url": event.recording_url, "size": event.size, "empty": False}
-            connection.execute(update(recordings).where(recordings.c.id == row_id).values(particulars))
+            # The copies first, as workers do it: on Postgres two transactions could wait for each other else.
             statement = update(copies).where(copies.c.recording_id == row_id).values(due).returning(copies.c.id)
             copy_ids = [row.id for row in connection.execute(statement)]
+            connection.execute(update(recordings).where(recordings.c.id == row_id).values(particulars))
             copy_ids = copy_ids or self._new_copies(connection, [row_id])[row_id]
+            follow_copies(connection, copy_ids)
             self.database.tell_others(connection)
         self._announce(len(copy_ids))
         return copy_ids
@@ -168,13 +174,18 @@ class Intake:
             "expectation": "expected" if call.records else None,
         }
         with self.database.write() as connection:
-            self._upsert_call(connection, application_id, call.conversation_uuid, values, values)
+            keys = upsert_call(self.database, connection, application_id, call.conversation_uuid, values, values)
+            follow_calls(connection, keys)
 
     def _store_deliveries(
         self, connection: Connection, arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome]]
-    ) -> None:
-        """The raw deliveries, and the rows that refer to theirs: to most, which announce a recording, none refers."""
+    ) -> set[str]:
+        """Insert the raw deliveries and the rows that refer to them. Returns the conversations of the calls written.
+
+        Most deliveries announce a recording and nothing else: no row refers to them.
+        """
         plain = []
+        call_keys: set[str] = set()
         for arrival, of_one in zip(arrivals, outcomes, strict=True):
             verdict = {"outcome": _word(of_one), "recording_id": of_one[0].recording_id if of_one else None}
             if self._known_by_heart(arrival, of_one):
@@ -185,9 +196,10 @@ class Intake:
                 continue
             delivery_id = self._store_delivery(connection, arrival, verdict)
             for event in further:
-                self._note(connection, arrival.delivery, delivery_id, event)
+                call_keys |= self._note(connection, arrival.delivery, delivery_id, event)
         if plain:
             connection.execute(_NEW_DELIVERIES, plain)
+        return call_keys
 
     def _known_by_heart(self, arrival: _Arrival, outcomes: Sequence[_Outcome]) -> bool:
         """Whether the delivery came several times already, and brings nothing new: no row is made of it."""
@@ -215,11 +227,14 @@ class Intake:
             "jti": delivery.jti,
         }
 
-    def _note(self, connection: Connection, delivery: Delivery, delivery_id: int, event: Event) -> None:
+    def _note(self, connection: Connection, delivery: Delivery, delivery_id: int, event: Event) -> set[str]:
+        """Insert what an event says. Returns the conversations of the call that it wrote."""
         if isinstance(event, CallEvent):
-            self._note_call_event(connection, delivery, delivery_id, event)
-        elif isinstance(event, Transcription):
+            application_id, now = delivery.application_id, self._clock()
+            return note_call_event(self.database, connection, application_id, delivery_id, event, now)
+        if isinstance(event, Transcription):
             self._note_transcription(connection, delivery, delivery_id, event)
+        return set()
 
     # --- Announcements -----------------------------------------------------------------------------------------------
 
@@ -280,6 +295,7 @@ class Intake:
             "format": event.format,
             "channels": event.channels,
             "empty": event.empty,
+            "state": worst([] if event.empty else [State.PENDING for _ in self._storages]).value,
         }
 
     def _new_copies(self, connection: Connection, recording_ids: Sequence[int]) -> dict[int, list[int]]:
@@ -310,64 +326,20 @@ class Intake:
         }
         connection.execute(insert(transcriptions), row)
 
-    # --- Calls -------------------------------------------------------------------------------------------------------
-
-    def _note_call_event(self, connection: Connection, delivery: Delivery, delivery_id: int, event: CallEvent) -> None:
-        for conversation in event.conversation_uuids:
-            row = {
-                "delivery_id": delivery_id,
-                "received_at": self._clock(),
-                "conversation_key": conversation_key(conversation),
-                "leg_uuid": event.leg_uuid,
-                "kind": event.kind,
-                "timestamp": event.timestamp,
-            }
-            connection.execute(insert(call_events), row)
-        if event.conversation_uuids:
-            new_values, gap_fillers = self._call_values(event)
-            conversation = event.conversation_uuids[0]
-            self._upsert_call(connection, delivery.application_id, conversation, new_values, gap_fillers)
-
-    def _call_values(self, event: CallEvent) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What an event adds to a call: the values of a new row, and those of a known one, where only gaps are filled.
-
-        `connect` makes a second leg in the same conversation: its direction and numbers are not the caller's.
-        """
-        values: dict[str, Any] = {"direction": event.direction, "from_number": event.from_, "to_number": event.to}
-        if event.kind == "completed":
-            values["completed_at"] = event.timestamp or self._clock()
-        if event.kind == "transfer" and len(event.conversation_uuids) == 2:
-            values["joined_key"] = conversation_key(event.conversation_uuids[1])
-        new_values = {name: value for name, value in values.items() if value is not None}
-        gap_fillers: dict[str, Any] = {name: func.coalesce(calls.c[name], value) for name, value in new_values.items()}
-        if "direction" in gap_fillers:
-            same_leg = (calls.c.leg_uuid.is_(None)) | (calls.c.leg_uuid == literal(event.leg_uuid))
-            gap_fillers["direction"] = case((same_leg, gap_fillers["direction"]), else_=calls.c.direction)
-        return new_values, gap_fillers
-
-    def _upsert_call(
-        self,
-        connection: Connection,
-        application_id: str,
-        conversation: str,
-        new_values: Mapping[str, Any],
-        changes: Mapping[str, Any],
-    ) -> None:
-        """Insert the call with its new values, or make these changes to the row that is there. None changes nothing."""
-        key = {"conversation_key": conversation_key(conversation)}
-        row = key | {"conversation_uuid": conversation, "application_id": application_id}
-        row |= {name: value for name, value in new_values.items() if value is not None}
-        changes = {name: value for name, value in changes.items() if value is not None}
-        statement = self.database.insert(calls).values(row)
-        if changes:
-            connection.execute(statement.on_conflict_do_update(index_elements=["conversation_key"], set_=changes))
-        else:
-            connection.execute(statement.on_conflict_do_nothing())
-
 
 def _accepted(outcomes: Sequence[_Outcome], copy_ids: Mapping[int, Sequence[int]]) -> Accepted:
     ids = (copy_id for outcome in outcomes if outcome.wanted for copy_id in copy_ids[outcome.recording_id])
     return Accepted(_word(outcomes), tuple(ids))
+
+
+def _new_keys(arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome]]) -> set[str]:
+    """The conversations of the recordings that were inserted, or announced with audio for the first time."""
+    keys = set()
+    for arrival, of_one in zip(arrivals, outcomes, strict=True):
+        announcements = [event for event in arrival.events if isinstance(event, Announcement)]
+        pairs = zip(announcements, of_one, strict=True)
+        keys |= {conversation_key(event.conversation_uuid) for event, outcome in pairs if outcome.word == "new"}
+    return keys
 
 
 def _word(outcomes: Sequence[_Outcome]) -> str:

@@ -23,6 +23,7 @@ from recordings.storage import PutResult
 from recordings.timeouts import Deadline
 
 from .database import Database
+from .derived import follow_copies
 from .group_commit import GroupCommit
 from .listing import by_ids
 from .outgoing import OutgoingEvents
@@ -178,6 +179,7 @@ class Leases:
             # The time is taken here: waiting for a busy database must not eat up the lease.
             times = {"now": self._clock(), "until": self._lease_end(), "new_token": f"{self._new_token()}-"}
             rows = connection.execute(statement, params | times).all()
+            follow_copies(connection, [row.id for row in rows])
         if not rows:
             return []
         with self.database.read() as connection:
@@ -260,6 +262,8 @@ class Leases:
     def _end_all(self, endings: Sequence[_Ending], deadline: Deadline) -> list[bool]:
         with self.database.write(deadline) as connection:
             results = [connection.execute(_ending(ending.columns), ending.params).rowcount > 0 for ending in endings]
+            states = [ending.params for ending in endings if "new_state" in ending.params]
+            follow_copies(connection, [params["row_id"] for params in states])
             if any(ending.params.get("new_state") == State.PENDING.value for ending in endings):
                 self.database.tell_others(connection)
             if self._events is not None:

@@ -1,21 +1,22 @@
-"""Looking up: recordings as people and plugins see them, joined to what is known of their call."""
+"""Looking up: recordings as people and plugins see them, joined to what is known of their call.
+
+Here a recording is asked for by its id. Choosing recordings by a filter is in `search`.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from recordings.model import Copy, Recording, State, conversation_key, worst
 
 from .database import Database
+from .derived import call_behind
 from .tables import call_events, calls, copies, recordings, transcriptions
-
-_PAGE = 500
-
 
 _OWN = recordings.c[
     "id",
@@ -37,19 +38,6 @@ _NAMES, _COPY_NAMES, _CALL_NAMES = ([column.name for column in part] for part in
 _COPY, _CALL = len(_NAMES), len(_NAMES) + len(_COPY_NAMES)  # where their columns begin in a row
 
 
-def _call_behind() -> ColumnElement[Any]:
-    """The row of the call behind a recording: its own with a leg, else the first of its own and those that moved in.
-
-    The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
-    """
-    its_own = select(calls.c.id).where(calls.c.conversation_key == recordings.c.conversation_key).correlate(recordings)
-    with_leg = its_own.where(calls.c.leg_uuid.is_not(None)).scalar_subquery()
-    own = its_own.scalar_subquery()
-    moved = select(func.min(calls.c.id)).where(calls.c.joined_key == recordings.c.conversation_key)
-    moved_in = moved.correlate(recordings).scalar_subquery()
-    return func.coalesce(with_leg, case((moved_in < own, moved_in)), own, moved_in)
-
-
 # Recordings with their copies, a row for each, and with the call behind them.
 _WHOLE: Select[Any] = (
     select(
@@ -58,18 +46,13 @@ _WHOLE: Select[Any] = (
         *(column.label(f"call_{column.name}") for column in calls.c),
     )
     .outerjoin(copies, copies.c.recording_id == recordings.c.id)
-    .outerjoin(calls, calls.c.id == _call_behind())
+    .outerjoin(calls, calls.c.id == call_behind())
     .order_by(recordings.c.id, copies.c.id)
 )
 
 # Made once: making a statement costs more than running it, and each archived copy needs the first.
 _BY_IDS = _WHOLE.where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
 _BY_UUID = _WHOLE.where(recordings.c.recording_uuid == bindparam("uuid"))
-_AFTER = _WHOLE.where(
-    recordings.c.id.in_(
-        select(recordings.c.id).where(recordings.c.id > bindparam("last")).order_by(recordings.c.id).limit(_PAGE)
-    )
-)
 
 
 def find(database: Database, recording_uuid: str) -> list[Recording]:
@@ -103,18 +86,6 @@ def has_url_ending(database: Database, ending: str, since: datetime | None) -> b
         query = query.where(recordings.c.received_at >= since)
     with database.read() as connection:
         return connection.execute(query.limit(1)).first() is not None
-
-
-def listing(database: Database, *, state: State | None = None) -> Iterator[Recording]:
-    """Every recording, oldest first, read in pages: memory does not grow with the catalogue."""
-    last = 0
-    while True:
-        with database.read() as connection:
-            page = _read(connection, _AFTER, last=last)
-        yield from (recording for recording in page.values() if state in (None, recording.state))
-        if len(page) < _PAGE:
-            return
-        last = max(page)
 
 
 def call_history(database: Database, recording: Recording) -> list[dict[str, Any]]:

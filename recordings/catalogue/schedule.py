@@ -15,6 +15,7 @@ from recordings.model import State
 from recordings.timeouts import Deadline
 
 from .database import Database
+from .derived import follow_copies
 from .leases import DEATHS_TOLERATED, claimable
 from .tables import copies, recordings
 
@@ -65,7 +66,7 @@ class Schedule:
         row = {"recording_id": recording_id, "storage": storage, "state": State.PENDING.value, "attempts": 0}
         statement = self.database.insert(copies).values(row | {"due_at": self._clock()}).on_conflict_do_nothing()
         with self.database.write() as connection:
-            connection.execute(statement)
+            follow_copies(connection, connection.scalars(statement.returning(copies.c.id)).all())
             self.database.tell_others(connection)
 
     def retry(self, recording_uuid: str) -> list[int]:
@@ -75,6 +76,7 @@ class Schedule:
         statement = statement.values(state=State.PENDING.value, due_at=self._clock()).returning(copies.c.id)
         with self.database.write() as connection:
             ids = [row.id for row in connection.execute(statement)]
+            follow_copies(connection, ids)
             if ids:
                 self.database.tell_others(connection)
             return ids
@@ -104,4 +106,5 @@ class Schedule:
             values = {"state": State.WAITING.value, "token": None, "error": error, "due_at": then}
             with self.database.write() as connection:
                 connection.execute(update(copies).where(dead, copies.c.token == row.token).values(values))
+                follow_copies(connection, [row.id])
         return len(rows)

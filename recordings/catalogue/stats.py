@@ -1,30 +1,39 @@
-"""The catalogue in numbers, for a monitor that asks each few seconds: the rows of what is stored are never read."""
+"""The catalogue in numbers, for a monitor that asks each few seconds and for the pages.
+
+A worker counts everything now and then and writes the figures down, so that reading them costs the same at any size.
+Where no worker has done so lately, the figures are counted when they are asked for: they are never older than a minute
+and a half.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
+from recordings.clock import utc_now
 from recordings.model import State
 from recordings.timeouts import Deadline
 
 from .database import Database
-from .tables import REFUSED, copies, deliveries, recordings
+from .tables import REFUSED, copies, deliveries, figures, recordings
 
-_OPEN = [state.value for state in State if state is not State.STORED]
+COUNTED_EVERY = 45.0  # seconds: an alert is right within a minute, with the time that counting takes
+_FRESH = timedelta(seconds=90)
+_JUST_NOW = timedelta(seconds=30)  # another worker has counted
 
-# What is stored is nearly everything, and is what remains: so only the others are looked at one by one.
-_NUMBER = func.count().label("number")
-_COPIES = select(copies.c.storage, _NUMBER).group_by(copies.c.storage)
-_NOT_STORED = (
-    select(*copies.c["storage", "state"], _NUMBER)
-    .where(copies.c.state.in_(_OPEN))
-    .group_by(*copies.c["storage", "state"])
-)
+_THE_ROW = 1
+# The index on these columns holds all that this needs.
+_COPIES = select(
+    *copies.c["storage", "state"],
+    func.count().label("number"),
+    func.coalesce(func.sum(copies.c.size), 0).label("bytes"),
+).group_by(*copies.c["state", "storage"])
 _RECORDINGS = select(func.count()).select_from(recordings)
+_FIGURES = select(*figures.c["counted_at", "document"]).where(figures.c.id == _THE_ROW)
 _REFUSED_LAST = select(func.max(deliveries.c.id).label("id")).where(REFUSED).group_by(deliveries.c.worth).subquery()
 _REFUSED_TIMES = (
     select(*deliveries.c["worth", "received_at"])
@@ -34,26 +43,76 @@ _REFUSED_TIMES = (
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueStats:
-    """`copies` by (storage, state), those that are 0 left out.
-
-    `refused_at`: when a delivery was last turned away, by whether its token was made like Vonage's.
-    """
+class Totals:
+    """`copies` and `bytes` by (storage, state), those that are 0 left out. `age`: seconds since they were counted."""
 
     recordings: int
+    copies: Mapping[tuple[str, State], int] = field(default_factory=dict)
+    bytes: Mapping[tuple[str, State], int] = field(default_factory=dict)
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueStats:
+    """The totals, and when a delivery was last turned away, by whether its token was made like Vonage's."""
+
+    totals: Totals
     refused_at: Mapping[bool, datetime]
-    copies: Mapping[tuple[str, State], int]
 
 
-def count(database: Database, deadline: Deadline | None = None) -> CatalogueStats:
+def count(
+    database: Database, deadline: Deadline | None = None, *, clock: Callable[[], datetime] = utc_now
+) -> CatalogueStats:
     """All of it in one view. Raises `CatalogueUnavailable`, at the deadline at the latest."""
     with database.read(deadline) as connection:
-        totals = {row.storage: row.number for row in connection.execute(_COPIES)}
-        counts = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
-        known = connection.execute(_RECORDINGS).scalar_one()
         refused_at = {row.worth > 0: row.received_at for row in connection.execute(_REFUSED_TIMES)}
-    for storage, total in totals.items():
-        stored = total - sum(number for (where, _), number in counts.items() if where == storage)
-        if stored:
-            counts[storage, State.STORED] = stored
-    return CatalogueStats(known, refused_at, counts)
+        return CatalogueStats(_totals(connection, clock()), refused_at)
+
+
+def totals(database: Database, *, clock: Callable[[], datetime] = utc_now) -> Totals:
+    """How much there is of everything. Raises `CatalogueUnavailable`."""
+    with database.read() as connection:
+        return _totals(connection, clock())
+
+
+def write_figures(database: Database, *, clock: Callable[[], datetime] = utc_now) -> bool:
+    """Count everything and write it down, unless another worker has just done so; returns whether it was done."""
+    with database.read() as connection:
+        row = connection.execute(_FIGURES).first()
+        if row is not None and abs(clock() - row.counted_at) < _JUST_NOW:
+            return False
+        now = clock()
+        values = {"counted_at": now, "document": _document(_counted(connection))}
+    statement = database.insert(figures).values(id=_THE_ROW, **values)
+    with database.write() as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+    return True
+
+
+def _totals(connection: Connection, now: datetime) -> Totals:
+    row = connection.execute(_FIGURES).first()
+    if row is None or abs(now - row.counted_at) > _FRESH:  # in the future, by a clock that is wrong
+        return _counted(connection)
+    return _from_document(row.document, max(0.0, (now - row.counted_at).total_seconds()))
+
+
+def _counted(connection: Connection) -> Totals:
+    rows = connection.execute(_COPIES).all()
+    return Totals(
+        connection.execute(_RECORDINGS).scalar_one(),
+        {(row.storage, State(row.state)): row.number for row in rows},
+        {(row.storage, State(row.state)): int(row.bytes) for row in rows if row.bytes},
+    )
+
+
+def _document(counted: Totals) -> str:
+    keys = counted.copies
+    rows = [[storage, state, keys[storage, state], counted.bytes.get((storage, state), 0)] for storage, state in keys]
+    return json.dumps({"recordings": counted.recordings, "copies": rows})
+
+
+def _from_document(document: str, age: float) -> Totals:
+    written = json.loads(document)
+    rows = [((storage, State(state)), number, size) for storage, state, number, size in written["copies"]]
+    copies_by_key = {key: number for key, number, _ in rows}
+    return Totals(written["recordings"], copies_by_key, {key: size for key, _, size in rows if size}, age)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     TypeDecorator,
     UniqueConstraint,
     text,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 # The newest migration. A database that stands here is used without loading Alembic.
-HEAD = "0007"
+HEAD = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -76,6 +77,24 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 REFUSED = text("outcome = 'refused'")
 DUE = text("due_at IS NOT NULL")
 
+
+def _known(column: str) -> TextClause:
+    """The condition of an index that holds only the rows where this column is not empty.
+
+    SQLite's statistics take all NULLs for one value. After ANALYZE its planner would take an index that holds many of
+    them for useless, and read the whole table instead. https://sqlite.org/lang_analyze.html
+    """
+    return text(f"{column} IS NOT NULL")
+
+
+def _known_index(*columns: str) -> Index:
+    return Index(None, *columns, sqlite_where=_known(columns[0]), postgresql_where=_known(columns[0]))
+
+
+# Digits are compared byte by byte: in another collation Postgres could not use an index to look for a prefix.
+# https://www.postgresql.org/docs/current/indexes-opclass.html
+_Digits = String(32).with_variant(String(32, collation="C"), "postgresql")
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -119,9 +138,25 @@ recordings = Table(
     Column("format", String(8)),
     Column("channels", Integer),
     Column("empty", Boolean, nullable=False),
+    # What follows from other tables, so that a search finds it in an index; `derived` alone writes it.
+    Column("state", String(16), nullable=False, server_default="empty"),  # that of the worst copy
+    Column("from_digits", _Digits),  # of the numbers of the call behind the recording
+    Column("from_rev", _Digits),  # backwards: how a number ends is how this one begins
+    Column("to_digits", _Digits),
+    Column("to_rev", _Digits),
+    Column("direction", Text),
+    # Measured from the audio itself; empty until then.
+    Column("seconds", Float),
+    Column("heard_channels", Integer),
     UniqueConstraint("application_id", "recording_uuid"),
+    Index(None, "recording_uuid"),
     Index(None, "conversation_key"),
-    Index(None, "received_at"),
+    Index(None, "received_at", "id"),
+    Index(None, "state", "received_at", "id"),
+    *(
+        _known_index(column, "received_at", "id")
+        for column in ("flow", "from_digits", "from_rev", "to_digits", "to_rev")
+    ),
 )
 
 copies = Table(
@@ -146,7 +181,7 @@ copies = Table(
     Column("stored_at", UtcTime),
     UniqueConstraint("recording_id", "storage"),
     Index(None, "due_at", sqlite_where=DUE, postgresql_where=DUE),
-    Index(None, "state"),
+    Index(None, "state", "storage", "size"),  # all that counting needs
     Index(None, "token"),
     Index(None, "key"),
 )
@@ -172,7 +207,7 @@ calls = Table(
     Column("completed_at", UtcTime),
     Column("expectation", String(16)),  # of a recording: expected, met, missing, none; null where none was asked for
     Column("missing_at", UtcTime),
-    Index(None, "joined_key", "id"),
+    _known_index("joined_key", "id"),
     Index(None, "expectation"),
 )
 
@@ -332,4 +367,13 @@ keys = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+# How much there is of everything, counted by a worker now and then: the one row has the id 1. See `stats`.
+figures = Table(
+    "figures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("counted_at", UtcTime, nullable=False),
+    Column("document", Text, nullable=False),
 )

@@ -101,7 +101,7 @@ def test_a_new_storage_gets_the_old_recordings_without_asking_vonage(start, fill
     assert all(after[key] == before[key] for key in before if key.endswith(".mp3"))
     listed = deployment.objects("recordings", "list")
     assert [row["state"] for row in listed] == ["stored"] * 3
-    for row, (_, file) in zip(listed, filled, strict=True):
+    for row, (_, file) in zip(reversed(listed), filled, strict=True):
         first, second = row["copies"]
         assert (second["storage"], second["sha256"], second["size"]) == (new, first["sha256"], file.size)
         assert (second["key"], second["content_type"], second["error"]) == (first["key"], "audio/mpeg", None)

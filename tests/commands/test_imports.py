@@ -85,6 +85,7 @@ def test_a_command_imports_nothing_heavy_that_it_does_not_use(imported, words, u
 def test_a_listing_imports_only_its_own_command(imported):
     assert {name for name in imported("recordings", "list") if name.startswith("commands.")} == {
         *("commands.lazy", "commands.parts", "commands.recordings", "commands.recordings.list"),
+        "commands.recordings.options",
     }
 
 

@@ -77,7 +77,7 @@ def test_all_of_many_are_listed_one_a_line(deployment):
     many = [dataclasses.replace(event, recording_uuid=f"r-{n:03}") for n in range(700)]
     Intake(deployment.wiring.database, ["file:///a"]).accept(delivery, many)
     lines = deployment.run("recordings", "list", "--json").stdout.splitlines()
-    names = [event.recording_uuid, *(f"r-{n:03}" for n in range(700))]
+    names = [*(f"r-{n:03}" for n in reversed(range(700))), event.recording_uuid]
     assert [json.loads(line)["recording_uuid"] for line in lines] == names
 
 

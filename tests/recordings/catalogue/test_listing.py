@@ -1,4 +1,4 @@
-"""How recordings are shown: all of them, oldest first, each in the state of its worst copy."""
+"""How a recording is shown: in the state of its worst copy, with what is known of its call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from recordings.catalogue.intake import Intake
-from recordings.catalogue.listing import by_ids, find, listing, transcripts
+from recordings.catalogue.listing import by_ids, find, transcripts
 from recordings.catalogue.tables import copies
 from recordings.model import WORST_FIRST, Call, CallEvent, State, Transcription, worst
 from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
@@ -33,45 +33,8 @@ def put_in(database):
     return move
 
 
-def test_an_empty_catalogue_lists_nothing(database):
-    assert list(listing(database)) == []
+def test_an_unknown_id_finds_nothing(database):
     assert find(database, "nobody") == []
-
-
-def test_more_than_a_page_comes_whole_and_in_order(intake, delivery, announcement, database):
-    names = [f"r-{n:04}" for n in range(1203)]
-    intake.accept(delivery(), [announcement(recording_uuid=name, conversation_uuid=name) for name in names])
-    intake.note_call(call := _call("r-0777"), "the-application")
-    listed = list(listing(database))
-    assert [one.recording_uuid for one in listed] == names
-    assert {len(one.copies) for one in listed} == {1}
-    assert [one.recording_uuid for one in listed if one.from_ == call.from_] == ["r-0777"]
-
-
-def _call(conversation_uuid):
-    return Call(conversation_uuid, "leg", "447700900001", None, "call")
-
-
-def test_exactly_a_page_ends(intake, delivery, announcement, database):
-    intake.accept(delivery(), [announcement() for _ in range(500)])
-    assert len(list(listing(database))) == 500
-
-
-def test_what_comes_while_it_is_read_is_read_too_or_not_but_never_twice(intake, delivery, announcement, database):
-    intake.accept(delivery(), [announcement() for _ in range(501)])
-    reading = listing(database)
-    first = [next(reading) for _ in range(10)]
-    intake.accept(delivery(), [announcement()])
-    rest = list(reading)
-    assert len({one.recording_uuid for one in first + rest}) == len(first + rest) == 502
-
-
-@pytest.mark.parametrize("state", list(State))
-def test_a_state_is_chosen_by_what_the_recording_shows(intake, delivery, announcement, database, put_in, state):
-    for n, other in enumerate(WORST_FIRST):
-        put_in(intake.accept(delivery(), [announcement(recording_uuid=f"r-{n}")]).copy_ids[0], other)
-    intake.accept(delivery(), [announcement(recording_url="")])
-    assert [one.state for one in listing(database, state=state)] == [state]
 
 
 @pytest.mark.parametrize(("one", "other"), [*itertools.combinations(WORST_FIRST, 2)])

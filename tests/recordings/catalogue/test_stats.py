@@ -1,4 +1,4 @@
-"""The catalogue in numbers: all of one moment, on both databases."""
+"""The catalogue in numbers: all of one moment, on both databases, and never older than a minute and a half."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from recordings.model import State
 from recordings.storage import PutResult
 from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
+TAPES = "file:///tapes"
+
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request, tmp_path):
@@ -20,23 +22,50 @@ def database_url(request, tmp_path):
 
 
 def test_an_empty_catalogue(database):
-    assert stats.count(database) == stats.CatalogueStats(0, {}, {})
+    assert stats.count(database) == stats.CatalogueStats(stats.Totals(0), {})
 
 
-def test_what_is_stored_is_what_remains_of_each_storage(database, leases, new_copy):
+@pytest.fixture
+def five(leases, new_copy):
+    """Five recordings: one stored, one failed, one in work, two that wait their turn."""
     ids = [new_copy(recording_uuid=f"r{n}") for n in range(5)]
     done = PutResult(100, "ab" * 32, True, "file:///tapes/k")
     leases.stored(leases.claim(ids[4]), key="k.mp3", content_type="audio/mpeg", result=done)
     leases.failed(leases.claim(ids[0]), "over")
     leases.claim(ids[1])
-    found = stats.count(database)
-    assert found.recordings == 5
-    assert found.copies == {
-        ("file:///tapes", State.FAILED): 1,
-        ("file:///tapes", State.FETCHING): 1,
-        ("file:///tapes", State.PENDING): 2,
-        ("file:///tapes", State.STORED): 1,
-    }
+    return {(TAPES, State.FAILED): 1, (TAPES, State.FETCHING): 1, (TAPES, State.PENDING): 2, (TAPES, State.STORED): 1}
+
+
+def test_copies_and_bytes_are_counted_by_storage_and_state(database, five, clock):
+    counted = stats.totals(database, clock=clock)
+    assert (counted.recordings, counted.copies, counted.age) == (5, five, 0)
+    assert counted.bytes == {(TAPES, State.STORED): 100}
+
+
+def test_what_a_worker_has_counted_is_read_for_as_long_as_it_is_fresh(database, five, clock, new_copy):
+    assert stats.write_figures(database, clock=clock)
+    written = stats.totals(database, clock=clock)
+    new_copy()
+    clock.move(stats.COUNTED_EVERY)
+    read = stats.totals(database, clock=clock)
+    assert (read.recordings, read.copies, read.bytes) == (5, five, written.bytes)
+    assert read.age == stats.COUNTED_EVERY
+
+
+def test_figures_that_no_worker_renews_are_counted_anew(database, five, clock, new_copy):
+    stats.write_figures(database, clock=clock)
+    new_copy()
+    clock.move(91)
+    assert (stats.totals(database, clock=clock).recordings, stats.count(database, clock=clock).totals.age) == (6, 0)
+
+
+def test_of_several_workers_one_counts(database, five, clock, new_copy):
+    assert stats.write_figures(database, clock=clock)
+    assert not stats.write_figures(database, clock=clock)
+    new_copy()
+    clock.move(stats.COUNTED_EVERY)
+    assert stats.write_figures(database, clock=clock)
+    assert stats.totals(database, clock=clock).recordings == 6
 
 
 def test_a_view_does_not_change_while_others_write(database, make_database, new_copy):
