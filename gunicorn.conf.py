@@ -8,8 +8,13 @@ import os
 import sys
 from typing import Any
 
-worker_class = "gthread"
-threads = 16  # while some threads wait for a commit, others read the next events, and these are committed together
+worker_class = "server.Worker"
+threads = 48  # 16 for answers, 21 for events, 9 for pages, 2 for monitors: see `server.Lanes`
+# gunicorn's maximum. A GET of Vonage's has everything in its URL, also a caller's custom data.
+limit_request_line = 8190
+limit_request_field_size = 16380  # above a signed token, and above what proxies add
+# Longer than nginx and AWS keep a connection (60 s): so the proxy ends it, and no request meets a closing connection.
+keepalive = 75
 # Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and well above the 2 s that gunicorn waits for idle
 # connections and the `STOP_SECONDS` that the engine takes for the copies in work.
 # https://devcenter.heroku.com/articles/dynos#shutdown
@@ -45,12 +50,12 @@ def _complaint() -> int:
 
 def post_worker_init(worker: Any) -> None:
     """The app is loaded, and this process serves it."""
-    worker.wsgi.extensions["tapekeeper"].start_embedded_worker()
+    worker.app.wsgi().extensions["tapekeeper"].start_embedded_worker()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """The requests are answered: let the copies in work finish or give them back, and close everything."""
-    app = getattr(worker, "wsgi", None)
+    app = worker.app.callable  # None: it was never loaded
     if app is not None:
         app.extensions["tapekeeper"].close()
         logging.getLogger("tapekeeper").info("Stopped; nothing that was acknowledged is lost.")

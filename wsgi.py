@@ -301,7 +301,7 @@ class Wiring:
             answer_call=self.plugins.answer_call,
             call_notes=BackgroundWriter("call-notes", note_call, start, loss="a call was answered but is not noted"),
             refused=RefusedDeliveries(
-                BackgroundWriter("refused", keep_refused, start, loss="a refused delivery is not kept", limit=20)
+                BackgroundWriter("refused", keep_refused, start, loss="a refused delivery is not kept")
             ),
         )
 

@@ -60,6 +60,11 @@ class BackgroundWriter(Generic[Values]):
         log.warning("%s: %s", self._loss, problem)
         return False
 
+    @property
+    def waiting(self) -> int:
+        """How many calls are not written yet."""
+        return len(self._waiting)
+
     def wait(self, timeout: float) -> bool:
         """Wait `timeout` seconds at most until everything is written. Returns whether it is."""
         with self._changed:

@@ -17,11 +17,20 @@ REQUEST_SECONDS = 8.0
 
 
 class Deadline:
-    """The moment, `seconds` from now, after which nothing is waited for any more. It is handed down to every wait."""
+    """The moment after which nothing is waited for any more: `seconds` after `since`, in `ticks`, or after now.
 
-    def __init__(self, seconds: float = REQUEST_SECONDS, *, ticks: Callable[[], float] = time.monotonic) -> None:
+    It is handed down to every wait.
+    """
+
+    def __init__(
+        self,
+        seconds: float = REQUEST_SECONDS,
+        *,
+        since: float | None = None,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ticks = ticks
-        self._end = ticks() + seconds
+        self._end = (ticks() if since is None else since) + seconds
 
     def left(self) -> float:
         """The seconds that are left; 0.0 once the deadline has passed."""

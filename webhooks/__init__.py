@@ -17,9 +17,10 @@ Never a redirect, and never a body with 204. https://api.support.vonage.com/hc/e
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 
-from flask import Blueprint, request
+from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue as Reply
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
@@ -36,6 +37,7 @@ _ROUTES = ("recordings", "events", "transcriptions")
 _METHODS = ("GET", "POST")
 _EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 _ANSWERS = ("webhooks.answer_call", "webhooks.fallback")
+_SLASHES = re.compile("/{2,}")
 
 
 def create_blueprint(context: WebhookContext) -> Blueprint:
@@ -46,7 +48,21 @@ def create_blueprint(context: WebhookContext) -> Blueprint:
     for route in _ROUTES:
         _add_events(blueprint, reception, route)
     _add_errors(blueprint, context)
+    blueprint.before_app_request(_serve_in_place_of_redirect)
     return blueprint
+
+
+def _serve_in_place_of_redirect() -> None:
+    """Route `/webhooks//recordings` as `/webhooks/recordings`. Werkzeug would redirect, which Vonage does not follow.
+
+    https://werkzeug.palletsprojects.com/en/stable/routing/#werkzeug.routing.Map
+    """
+    path = _SLASHES.sub("/", request.path)
+    if path != request.path and path.startswith("/webhooks"):
+        adapter = current_app.create_url_adapter(request)
+        if adapter is not None:
+            request.url_rule, values = adapter.match(path, return_rule=True)
+            request.view_args, request.routing_exception = dict(values), None
 
 
 def _add_answers(blueprint: Blueprint, context: WebhookContext) -> None:

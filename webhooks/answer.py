@@ -103,7 +103,7 @@ def _text(value: object, most: int) -> str | None:
 def _configured(settings: flows.FlowSettings, call: Call, query: dict[str, str]) -> flows.Ncco:
     """The flow's own NCCO. `name` and `role` are read from the URL alone: the operator writes it, not the caller."""
     name = flows.conversation_name(settings, query.get("name"))
-    moderator = flows.is_moderator(settings, query.get("role"), call.from_)
+    moderator = flows.is_moderator(settings, query.get("role"), call.from_, call.endpoint_type)
     return flows.build(settings, call.flow, flows.Caller(call.to, name, moderator))
 
 

@@ -9,7 +9,7 @@ import logging
 from dataclasses import replace
 
 from flask import Request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from recordings.model import Delivery
 
@@ -17,6 +17,7 @@ from .context import WebhookContext
 from .payload import clean_query
 from .replies import Rejected
 from .signature import SignatureStatus, Verdict, Verifier
+from .worth import worth_of
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def authenticate(context: WebhookContext, request: Request, route: str) -> Deliv
 
 
 def read_request(request: Request, route: str) -> Delivery:
-    """The request as a delivery that nothing vouches for yet. Raises Werkzeug's 413.
+    """The request as a delivery that nothing vouches for yet. Raises Werkzeug's 413 and 400.
 
     HEAD counts as GET, because Werkzeug routes it so.
     """
@@ -62,13 +63,19 @@ def verify(verifier: Verifier, application_id: str, delivery: Delivery) -> tuple
 
 
 def _read_body(request: Request) -> bytes:
-    """The whole body. Raises Werkzeug's 413 when it is larger than allowed.
+    """The whole body. Raises Werkzeug's 413 when it is larger than allowed, and its 400 when the client broke it off.
 
     Werkzeug cuts a chunked body at its limit without an error, also one that never ends: so one byte more is asked for.
     https://werkzeug.palletsprojects.com/en/stable/wsgi/#werkzeug.wsgi.LimitedStream
     """
     request.max_content_length = MAX_BODY + 1
-    body = request.get_data(cache=False)
+    try:
+        body = request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has errors of its own for a chunk that is none
+        log.warning("The body of a request cannot be read: %a", str(error)[:100])
+        raise BadRequest from None
     if len(body) > MAX_BODY:
         raise RequestEntityTooLarge
     return body
@@ -80,13 +87,14 @@ def _rejected(context: WebhookContext, delivery: Delivery, verdict: Verdict) -> 
     401 is final for Vonage. A webhook that came unsigned gets 503, as Vonage's documentation asks: it is sent again.
     https://developer.vonage.com/en/getting-started/concepts/webhooks#validate-signed-webhooks
     """
+    worth = worth_of(context.verifier, delivery)
     if verdict.status is SignatureStatus.BAD:
         log.warning("%s: refused, bad signature: %s", delivery.route, verdict.reason)
-        context.refused.add(delivery, f"Bad signature: {verdict.reason}.")
+        context.refused.add(delivery, f"Bad signature: {verdict.reason}.", worth)
         hint = "Compare VONAGE_SIGNATURE_SECRET with the dashboard, and read the reason in this application's log."
         return Rejected(401, "bad_signature", "The signature is not valid.", hint)
     log.warning("%s: refused, a signature is required: %s", delivery.route, verdict.reason)
-    context.refused.add(delivery, f"A signature is required: {verdict.reason}.")
+    context.refused.add(delivery, f"A signature is required: {verdict.reason}.", worth)
     hint = "Turn signed webhooks on for the application, or set ALLOW_UNSIGNED_WEBHOOKS=true."
     return Rejected(503, "signature_required", "The request is not signed.", hint)
 

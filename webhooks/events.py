@@ -28,7 +28,14 @@ from .shapes import understand
 
 log = logging.getLogger(__name__)
 
+ACCEPTED = "tapekeeper.accepted"  # where `server.Worker` writes when the request began to arrive
+
 _FLOW = re.compile(r"(?:^|&)flow=([a-z]+)(?:&|$)")
+
+
+def deadline_of(request: Request) -> Deadline:
+    """The request's deadline. It counts from when the request began to arrive, or from now where no server tells."""
+    return Deadline(since=request.environ.get(ACCEPTED))
 
 
 class Reception:
@@ -38,7 +45,7 @@ class Reception:
     together: a durable commit costs the same for many events as for one.
     """
 
-    def __init__(self, context: WebhookContext, *, deadline: Callable[[], Deadline] = Deadline) -> None:
+    def __init__(self, context: WebhookContext, *, deadline: Callable[[Request], Deadline] = deadline_of) -> None:
         self._context = context
         self._deadline = deadline
         self._group_commit = GroupCommit[Arrival, Accepted](context.intake.accept_all, CatalogueUnavailable)
@@ -50,7 +57,9 @@ class Reception:
 
     def receive(self, request: Request, route: str) -> Response:
         """Take one event in: 204 once it is committed. Raises `Rejected`, with a status of the package's docstring."""
-        deadline = self._deadline()
+        deadline = self._deadline(request)
+        if not deadline.left():  # it waited for a thread
+            raise _not_committed(route, CatalogueUnavailable("Too many events came at once."))
         delivery = authenticate(self._context, request, route)
         events = self._parse(delivery, deadline)
         accepted = self._commit(delivery, events, deadline)
@@ -63,13 +72,20 @@ class Reception:
             return parse_events(self._context.flows, delivery)
         except NotUnderstood as error:
             problem = str(error)
+        self._keep(delivery, problem, deadline)
+        log.warning("%s: not understood: %s", delivery.route, problem)
+        hint = "The delivery is kept as it came, and the operator finds it with: flask deliveries list"
+        raise Rejected(400, "not_understood", problem, hint)
+
+    def _keep(self, delivery: Delivery, problem: str, deadline: Deadline) -> None:
+        """Keep what is not understood: always when it is signed, and of unsigned ones as much as of refused ones."""
+        if not delivery.signed:
+            self._context.refused.add(delivery, f"Not signed, and not understood: {problem}")
+            return
         try:
             self._context.intake.keep(delivery, problem, deadline)
         except CatalogueUnavailable as error:
             raise _not_committed(delivery.route, error) from error
-        log.warning("%s: not understood, kept raw: %s", delivery.route, problem)
-        hint = "Nothing is lost: the delivery is kept as it came, and the operator finds it with: flask deliveries list"
-        raise Rejected(400, "not_understood", problem, hint)
 
     def _commit(self, delivery: Delivery, events: tuple[Event, ...], deadline: Deadline) -> Accepted:
         """Commit the delivery and its events. Raises `Rejected` when that fails, or the deadline passes."""

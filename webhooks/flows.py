@@ -22,9 +22,22 @@ VOICEMAIL_THANKS = "Thank you for your message. Goodbye."
 CALL_ANNOUNCEMENT = "This call is recorded."
 
 
-def digits(number: str | None) -> str:
-    """A phone number as Vonage writes it: digits only, without the `+`."""
-    return re.sub(r"[^0-9]", "", number or "")
+_PHONE = re.compile(r"\+?([0-9]{3,15})")
+_SIP_USER = re.compile(r"sips?:([^@;]+)@.*", re.IGNORECASE)
+_CALLER_ID = re.compile(r"[1-9][0-9]{6,14}")  # E.164
+
+
+def phone_number(text: str | None) -> str:
+    """A phone number as Vonage writes it, without the `+`; `""` when the text is no phone number."""
+    match = _PHONE.fullmatch(text or "")
+    return match[1] if match else ""
+
+
+def caller_id(to: str | None) -> str:
+    """The number that was called, fit to call others from it: also from a SIP address's user part. `""` without one."""
+    sip = _SIP_USER.fullmatch(to or "")
+    number = phone_number(sip[1] if sip else to)
+    return number if _CALLER_ID.fullmatch(number) else ""
 
 
 @dataclass(frozen=True)
@@ -107,9 +120,17 @@ def conversation_name(settings: FlowSettings, wanted: str | None) -> str:
     return name if name and len(name) <= MAX_NAME and name.isprintable() else settings.conversation_name
 
 
-def is_moderator(settings: FlowSettings, role: str | None, caller_number: str | None) -> bool:
-    """Whether the URL says so, or the caller is one of MODERATORS."""
-    return (role or "").strip().lower() == "moderator" or digits(caller_number) in settings.moderators
+def is_moderator(
+    settings: FlowSettings, role: str | None, caller_number: str | None, endpoint_type: str | None = None
+) -> bool:
+    """Whether the URL says so, or the caller's phone is one of MODERATORS. Callers by SIP choose their `from` freely.
+
+    https://developer.vonage.com/en/voice/voice-api/webhook-reference#answer-webhook
+    """
+    if (role or "").strip().lower() == "moderator":
+        return True
+    by_phone = (endpoint_type or "phone").lower() == "phone"
+    return by_phone and phone_number(caller_number) in settings.moderators
 
 
 def voicemail(settings: FlowSettings, caller: Caller) -> Ncco:
@@ -145,7 +166,7 @@ def _forwarded(settings: FlowSettings, caller: Caller, record: Action) -> Ncco:
     """
     connect: Action = {"action": "connect", "endpoint": [{"type": "phone", "number": settings.forward_to}]}
     # A call to a phone must come from a number of the account. The number that was called is one.
-    own_number = settings.vonage_number or digits(caller.to)
+    own_number = settings.vonage_number or caller_id(caller.to)
     if own_number:
         connect["from"] = own_number
     return [record, _talk(settings.greeting or CALL_ANNOUNCEMENT), connect]

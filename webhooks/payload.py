@@ -16,7 +16,9 @@ from recordings.errors import TapekeeperError
 MAX_ID = 255  # characters
 
 # Control characters and surrogates: not every database takes them, and none belongs into an id, a URL or a log line.
-UNSTORABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Nor do Unicode's line ends and the marks that turn the direction of writing: they make a log line read as another one.
+UNSTORABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+MAX_INTEGER = 30  # digits; no number of Vonage's is longer
 
 _PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -64,7 +66,7 @@ def read_body(body: bytes) -> dict[str, Any]:
         raise NotUnderstood("The body is not UTF-8 text.") from None
     except RecursionError:
         raise NotUnderstood("The body is JSON nested too deep to read.") from None
-    except ValueError as error:  # an integer of thousands of digits raises it, too
+    except ValueError as error:
         raise NotUnderstood(f"The body is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise NotUnderstood("The body is JSON, but no object.")
@@ -105,4 +107,9 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+def _integer(text: str) -> int | None:
+    """The number, or None for one that is too long: Python refuses to read thousands of digits."""
+    return int(text) if len(text) <= MAX_INTEGER else None
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_no_constant, parse_int=_integer)

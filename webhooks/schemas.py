@@ -46,42 +46,58 @@ def read_time(value: object) -> datetime | None:
     return moment if _PLAUSIBLE[0] <= moment < _PLAUSIBLE[1] else None
 
 
+def _leave_out(name: str | None, value: object, what: str) -> None:
+    """Say that an optional field cannot be read: it must not cost the recording."""
+    shown = value[:40] if isinstance(value, str) else type(value).__name__
+    log.warning("%s cannot be read as %s and is left out: %a", name, what, shown)
+
+
 class Identifier(fields.Field[str]):
-    """Text of 1 to 255 characters without control characters. In a field that is not required, empty text is absent."""
+    """Text of 1 to 255 characters without control characters.
+
+    In a field that is not required, empty text is absent, and what is no id is left out.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
-        if not isinstance(value, str):
-            raise ValidationError("This id is no text.")
-        if not value.strip():
-            if self.required:
-                raise ValidationError("This id is empty.")
-            return None
-        if not storable(value, MAX_ID):
-            raise ValidationError(f"This id has control characters, or more than {MAX_ID} characters.")
-        return value
+        fault = _fault_of_id(value)
+        if not fault:
+            return value
+        if self.required:
+            raise ValidationError(fault)
+        if value != "":
+            _leave_out(attr, value, "an id")
+        return None
+
+
+def _fault_of_id(value: object) -> str:
+    if not isinstance(value, str):
+        return "This id is no text."
+    if not value.strip():
+        return "This id is empty."
+    return "" if storable(value, MAX_ID) else f"This id has control characters, or more than {MAX_ID} characters."
 
 
 class Size(fields.Field[int]):
-    """A number of bytes, or its digits as text, as they come in a GET. Empty text is the same as absent."""
+    """A number of bytes, or its digits as text, as they come in a GET. What is neither is left out."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
-        if value == "":
-            return None
+        size = value
         if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdecimal():
-            value = int(value)
-        if type(value) is not int or not 0 <= value <= MAX_SIZE:
-            raise ValidationError("This is no number of bytes.")
-        return value
+            size = int(value)
+        if type(size) is int and 0 <= size <= MAX_SIZE:
+            return size
+        if value != "":
+            _leave_out(attr, value, "a number of bytes")
+        return None
 
 
 class Moment(fields.Field[datetime]):
-    """A time. When it is unreadable, the value is None, and the log says so."""
+    """A time. When it is unreadable, it is left out."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
         moment = read_time(value)
         if moment is None and value != "":
-            shown = value[:40] if isinstance(value, str) else type(value).__name__
-            log.warning("%s cannot be read as a time and is left out: %r", attr, shown)
+            _leave_out(attr, value, "a time")
         return moment
 
 

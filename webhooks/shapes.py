@@ -89,7 +89,10 @@ def _announcement(values: dict[str, Any], more: Mapping[str, Any]) -> Announceme
 def _rtc_recording(payload: Payload) -> Announcement:
     """A recording of the Conversation API: its id, URL and times are in `body`, under other names."""
     values = _load(_RTC_RECORDING, _flattened(payload))
-    values["format"] = _RTC_FORMATS.get(values["format"] or "")
+    audio_format = values["format"]
+    values["format"] = _RTC_FORMATS.get(audio_format or "")
+    if audio_format and not values["format"]:
+        log.warning("format is none that is known and is left out: %a", audio_format[:40])
     return _announcement(values, {"origin": "rtc"})
 
 

@@ -137,6 +137,23 @@ def _payload(token: str, secret: bytes) -> bytes | None:
         return None
 
 
+def resembles(
+    method: str, headers: Headers, query: str, body: bytes, now: float, *, max_age: float = 900, leeway: float = 60
+) -> bool:
+    """Whether everything but the secret is as Vonage signs: HS256, the claims, their age, and the payload's hash."""
+    scheme, _, token = headers.get("Authorization", "").strip().partition(" ")
+    if scheme.lower() != "bearer" or len(token) > MAX_TOKEN:
+        return False
+    try:
+        parts = _HS256.decode_complete(token.strip(), options={"verify_signature": False})
+        claims = json.loads(parts["payload"])
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return False
+    if parts["header"].get("alg") != "HS256" or not isinstance(claims, dict) or _fault(claims, now, max_age, leeway):
+        return False
+    return _covers(claims["payload_hash"], method, query, body)
+
+
 def _fault(claims: dict[str, Any], now: float, max_age: float, leeway: float) -> str:
     """What is wrong with the claims of a token that was signed; empty when nothing is."""
     issued: Any = claims.get("iat")
@@ -217,6 +234,10 @@ class Verifier:
             return Verdict(SignatureStatus.UNSIGNED, "no signature secret is configured, nothing can be judged")
         now = self.clock()
         return verify(method, headers, query, body, self._keys, now, max_age=self.max_age, leeway=self.leeway)
+
+    def resembles(self, method: str, headers: Headers, query: str, body: bytes) -> bool:
+        """Whether the request looks now like one of Vonage's, whatever secret signed it. It proves nothing."""
+        return resembles(method, headers, query, body, self.clock(), max_age=self.max_age, leeway=self.leeway)
 
     def accepts(self, verdict: Verdict) -> bool:
         """Whether this proof is enough: a valid signature is, a bad one never is, and none at all is where allowed."""

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 class GroupCommit(Generic[Item, Result]):
     """`commit(items, deadline)` commits the items of all threads that wait, and returns a result for each item.
 
-    The first thread commits for all; then the thread that came last, whose deadline is the farthest. When `commit`
+    The first thread commits for all; then the waiting thread whose deadline is the farthest. When `commit`
     raises, it is called again for each item alone, so that no item fails because of another one; an `unavailable`
     error is every item's, and is not tried again. `most` bounds the size of a batch.
 
@@ -111,8 +111,9 @@ class GroupCommit(Generic[Item, Result]):
             for entry in batch:
                 if not entry.done:  # an error such as KeyboardInterrupt tore the leader out of the commit
                     entry.error = self._unavailable("The commit was broken off.")
-            successors = [self._waiting.pop()] if self._waiting else []
+            successors = [max(self._waiting, key=lambda entry: entry.deadline.left())] if self._waiting else []
             for entry in successors:
+                self._waiting.remove(entry)
                 entry.leads = True
             self._led = bool(successors)
         for entry in (*batch, *successors):

@@ -29,10 +29,12 @@ from recordings.model import (
 from recordings.timeouts import Deadline
 
 from .database import Database
+from .repeats import Repeats
 from .tables import call_events, calls, copies, deliveries, recordings, transcriptions
 
 log = logging.getLogger(__name__)
 
+MAX_UNSIGNED_BODY = 64 * 1024  # bytes are kept of what anybody may have sent; real events have some hundreds
 
 # Made once: making a statement costs more than running it.
 _NEW_DELIVERIES = insert(deliveries)
@@ -75,6 +77,7 @@ class Intake:
         self._storages = tuple(storages)
         self._clock = clock
         self._announce = announce
+        self._repeats = Repeats()
         unique = recordings.c["id", "application_id", "recording_uuid"]
         self._new_recordings = database.insert(recordings).on_conflict_do_nothing().returning(*unique)
 
@@ -108,6 +111,7 @@ class Intake:
             self._store_deliveries(connection, arrivals, outcomes)
             if copy_ids:
                 self.database.tell_others(connection)
+        self._repeats.count((arrival.delivery, arrival.events) for arrival in arrivals)
         if copy_ids:
             self._announce(sum(len(ids) for ids in copy_ids.values()))
         return [_accepted(of_one, copy_ids) for of_one in outcomes]
@@ -142,8 +146,11 @@ class Intake:
 
     def keep(self, delivery: Delivery, problem: str, deadline: Deadline | None = None) -> None:
         """Commit a delivery that could not be understood, for a person to look at."""
+        if self._repeats.enough(delivery, ()):
+            return
         with self.database.write(deadline) as connection:
             connection.execute(_NEW_DELIVERIES, self._raw(delivery) | {"outcome": "unreadable", "problem": problem})
+        self._repeats.count([(delivery, ())])
 
     def note_call(self, call: Call, application_id: str) -> None:
         """Remember what the answer webhook told; without a conversation id nothing could ever be joined to it."""
@@ -170,6 +177,8 @@ class Intake:
         plain = []
         for arrival, of_one in zip(arrivals, outcomes, strict=True):
             verdict = {"outcome": _word(of_one), "recording_id": of_one[0].recording_id if of_one else None}
+            if self._known_by_heart(arrival, of_one):
+                continue
             further = [event for event in arrival.events if not isinstance(event, Announcement)]
             if arrival.row_id is None and not further:
                 plain.append(self._raw(arrival.delivery) | verdict)
@@ -180,6 +189,11 @@ class Intake:
         if plain:
             connection.execute(_NEW_DELIVERIES, plain)
 
+    def _known_by_heart(self, arrival: _Arrival, outcomes: Sequence[_Outcome]) -> bool:
+        """Whether the delivery came several times already, and brings nothing new: no row is made of it."""
+        repeated = all(outcome.word in ("repeat", "conflict") for outcome in outcomes)
+        return repeated and arrival.row_id is None and self._repeats.enough(arrival.delivery, arrival.events)
+
     def _store_delivery(self, connection: Connection, arrival: _Arrival, verdict: dict[str, Any]) -> int:
         if arrival.row_id is not None:
             return _begin_again(connection, arrival.row_id, arrival.delivery, verdict)
@@ -187,13 +201,15 @@ class Intake:
         return int(connection.execute(_NEW_DELIVERY, row).scalar_one())
 
     def _raw(self, delivery: Delivery) -> dict[str, Any]:
+        cut = not delivery.signed and len(delivery.body) > MAX_UNSIGNED_BODY
         return {
             "received_at": self._clock(),
             "route": delivery.route,
             "method": delivery.method,
             "query": delivery.query,
             "content_type": delivery.content_type,
-            "body": delivery.body,
+            "body": delivery.body[:MAX_UNSIGNED_BODY] if cut else delivery.body,
+            "problem": f"Not signed: only the first {MAX_UNSIGNED_BODY} bytes are kept." if cut else None,
             "application_id": delivery.application_id,
             "signed": delivery.signed,
             "jti": delivery.jti,

@@ -87,7 +87,7 @@ class House:
     `keep_refused` is what refused deliveries are handed to; `changes` replace parts of the context.
     """
 
-    def __init__(self, *, keep_refused=lambda delivery, token, problem: None, **changes):
+    def __init__(self, *, keep_refused=lambda delivery, token, problem, worth: None, **changes):
         self.intake = FakeIntake()
         parts = {
             "intake": self.intake,
@@ -96,7 +96,7 @@ class House:
             "application_id": "the-configured-one",
             "answer_call": lambda call: None,
             "call_notes": _writer(self.intake.note_call, loss="a call was answered but is not noted"),
-            "refused": RefusedDeliveries(_writer(keep_refused, loss="a refused delivery is not kept", limit=20)),
+            "refused": RefusedDeliveries(_writer(keep_refused, loss="a refused delivery is not kept")),
         }
         self.context = WebhookContext(**parts | changes)
         self.app = Flask("webhooks-alone")

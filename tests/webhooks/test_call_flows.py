@@ -119,11 +119,6 @@ def test_a_greeting_is_spoken_in_place_of_our_own():
     assert build(chosen, "call", ANYBODY)[1]["text"] == "Hello."
 
 
-def test_without_a_number_of_ours_the_called_one_rings_on():
-    assert build(settings(), "call", Caller(to="+44 7700 900009"))[-1]["from"] == "447700900009"
-    assert "from" not in build(settings(), "call", ANYBODY)[-1]
-
-
 def test_without_a_public_url_the_event_goes_to_the_application():
     assert not any("eventUrl" in action for action in build(settings(public_url=""), "call", ANYBODY))
 
@@ -161,7 +156,13 @@ def test_a_sane_name_is_kept(name):
         ("moderator", None, True),
         (" Moderator", "1", True),
         (None, "447700900123", True),
-        (None, "+44 7700 900123", True),
+        (None, "+447700900123", True),
+        (None, "+44 7700 900123", False),
+        (None, "sip:447700900123@evil.example", False),
+        (None, "sip:44x7700-900123@evil.example", False),
+        (None, "4a4b7c7d0e0f9g0h0i1j2k3", False),
+        (None, "٤٤٧٧٠٠٩٠٠١٢٣", False),
+        (None, "447700900123\n", False),
         ("attendee", "447700900124", False),
         (None, None, False),
         (None, "anonymous", False),
@@ -170,6 +171,34 @@ def test_a_sane_name_is_kept(name):
 def test_who_is_a_moderator(role, number, answer):
     chosen = settings(moderators=frozenset({"447700900123"}))
     assert is_moderator(chosen, role, number) is answer
+
+
+@pytest.mark.parametrize(("kind", "answer"), [("phone", True), (None, True), ("sip", False), ("app", False)])
+def test_only_a_phone_is_a_moderator_by_its_number(kind, answer):
+    chosen = settings(moderators=frozenset({"447700900123"}))
+    assert is_moderator(chosen, None, "447700900123", kind) is answer
+
+
+@pytest.mark.parametrize(
+    ("to", "from_"),
+    [
+        ("447700900000", "447700900000"),
+        ("+447700900000", "447700900000"),
+        ("sip:447700900000@tapekeeper-12ab.sip.vonage.com", "447700900000"),
+        ("sip:support2@app7.sip.vonage.com", None),
+        ("support2", None),
+        ("44770090000012345", None),
+        ("101", None),
+        ("0447700900000", None),
+        ("447700 900000", None),
+        ("sip:447700900000", None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("flow", ["call", "split"])
+def test_a_call_is_connected_from_a_number_that_carriers_take_or_from_none(flow, to, from_):
+    (connect,) = (action for action in build(settings(), flow, Caller(to)) if action["action"] == "connect")
+    assert connect.get("from") == from_
 
 
 def test_the_flows_are_those_that_call_flow_may_name():

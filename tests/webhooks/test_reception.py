@@ -14,8 +14,8 @@ from werkzeug.test import EnvironBuilder
 from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.errors import CatalogueUnavailable
-from recordings.timeouts import Deadline
-from webhooks.events import Reception
+from recordings.timeouts import REQUEST_SECONDS, Deadline
+from webhooks.events import ACCEPTED, Reception, deadline_of
 from webhooks.replies import Rejected
 
 
@@ -131,7 +131,9 @@ def test_every_reply_comes_within_the_deadline_while_another_process_holds_the_d
     """The database waits 4 s for the lock, the deadline is 1 s, and a writer of our own waits in the same queue."""
     database = Database(f"sqlite:///{tmp_path}/catalogue.db")
     database.migrate()
-    reception = Reception(make_house(intake=Intake(database, ["file:///store"])).context, deadline=lambda: Deadline(1))
+    reception = Reception(
+        make_house(intake=Intake(database, ["file:///store"])).context, deadline=lambda request: Deadline(1)
+    )
     bodies = [event(f"r{number}") for number in range(8 - unreadable)] + [b"no JSON"] * unreadable
 
     def reply(body):
@@ -166,7 +168,7 @@ def test_the_deadline_begins_with_the_request_and_holds_for_all_that_it_waits_fo
         def note_call(self, call, application_id):
             raise NotImplementedError
 
-    def deadline():
+    def deadline(request):
         made.append(Deadline())
         return made[-1]
 
@@ -174,3 +176,17 @@ def test_the_deadline_begins_with_the_request_and_holds_for_all_that_it_waits_fo
     assert [status_of(reception, body, signer(body)) for body in (A, b"no JSON")] == [503, 400]
     assert used == made
     assert len(made) == 2
+
+
+def test_the_deadline_counts_from_when_the_request_began_to_arrive():
+    waited = Request(EnvironBuilder().get_environ() | {ACCEPTED: time.monotonic() - 3})
+    assert REQUEST_SECONDS - 4 < deadline_of(waited).left() <= REQUEST_SECONDS - 3
+    assert deadline_of(Request(EnvironBuilder().get_environ())).left() > REQUEST_SECONDS - 1
+
+
+@pytest.mark.parametrize("route", ["recordings", "events", "transcriptions"])
+def test_an_event_that_waited_too_long_for_its_turn_is_asked_for_again_at_once(house, signer, route):
+    waited = {ACCEPTED: time.monotonic() - REQUEST_SECONDS}
+    headers = {"Authorization": signer(A)}
+    reply = house.client.post(f"/webhooks/{route}", data=A, headers=headers, environ_overrides=waited)
+    assert (reply.status_code, house.intake.accepted) == (503, [])

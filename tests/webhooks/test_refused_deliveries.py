@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from recordings.background import BackgroundWriter
 
-from recordings.catalogue.inbox import StoredDelivery
+from recordings.catalogue.database import Database
+from recordings.catalogue.inbox import Inbox, StoredDelivery, Worth
+from recordings.catalogue.intake import Intake
+from recordings.engine.supervisor import Supervisor
 from recordings.errors import CatalogueUnavailable
 from recordings.model import Delivery
 from webhooks import FlowSettings, Verifier
 from webhooks.payload import NotUnderstood
-from webhooks.refused import RefusedDeliveries, TokenBucket
+from webhooks.refused import RefusedDeliveries, paces
 from webhooks.replay import Interpreter, StillRefused
 
 RECORDING = (
@@ -29,9 +34,9 @@ FLOWS = FlowSettings("https://tapes.example")
 def recording_house(make_house):
     """`recording_house()`: a house, and the list of what it handed on to be kept."""
 
-    def make():
+    def make(**changes):
         handed_on = []
-        return make_house(keep_refused=lambda *values: handed_on.append(values)), handed_on
+        return make_house(keep_refused=lambda *values: handed_on.append(values), **changes), handed_on
 
     return make
 
@@ -42,9 +47,9 @@ def test_an_event_with_a_bad_signature_is_kept_with_its_token(recording_house, s
     token = signer(RECORDING, secret="another account's")
     assert house.post(route, RECORDING, headers={"Authorization": token}).status_code == 401
     assert house.context.refused.wait(10)
-    ((delivery, its_token, problem),) = handed_on
+    ((delivery, its_token, problem, worth),) = handed_on
     assert (delivery.route, delivery.body, delivery.signed) == (route, RECORDING, False)
-    assert its_token == token
+    assert (its_token, worth) == (token, Worth.RECORDING)
     assert "no configured signature secret" in problem
 
 
@@ -52,8 +57,8 @@ def test_an_unsigned_event_is_kept_too(recording_house):
     house, handed_on = recording_house()
     assert house.post("recordings?flow=call", RECORDING, signed=False).status_code == 503
     assert house.context.refused.wait(10)
-    ((delivery, token, problem),) = handed_on
-    assert (delivery.query, token) == ("flow=call", "")
+    ((delivery, token, problem, worth),) = handed_on
+    assert (delivery.query, token, worth) == ("flow=call", "", Worth.UNLIKELY)
     assert "A signature is required" in problem
 
 
@@ -96,15 +101,106 @@ def test_the_reply_does_not_wait_for_it(make_house):
 def test_of_a_flood_only_some_is_kept(background_writer):
     ticks, written = [0.0], []
     writer = background_writer(lambda *values: written.append(values), loss="a refused delivery is not kept")
-    refused = RefusedDeliveries(writer, TokenBucket(10, 20, lambda: ticks[0]))
+    refused = RefusedDeliveries(writer, paces(lambda: ticks[0]))
     delivery = Delivery("events", "POST", "", "", b"", "a")
     for _ in range(500):
         refused.add(delivery, "")
         assert refused.wait(10)
     assert len(written) == 20
     ticks[0] = 1.0
-    assert [refused.add(delivery, "") for _ in range(11)].count(True) == 10
+    assert [refused.add(delivery, "") and refused.wait(10) for _ in range(11)].count(True) == 10
     assert refused.add(replace(delivery, route="recordings"), ""), "a flood of one webhook is not another's"
+    assert refused.add(delivery, "", Worth.LIKELY), "rubbish takes nothing away from what looks like Vonage's"
+
+
+CALL = b'{"status": "ringing", "uuid": "u", "conversation_uuid": "CON-1"}'
+OTHER_HEADER = {"alg": "HS512", "typ": "JWT"}
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "worth"),
+    [
+        (RECORDING, {}, Worth.RECORDING),
+        (CALL, {}, Worth.LIKELY),
+        (b"no JSON", {}, Worth.LIKELY),
+        (RECORDING, {"payload_hash": "0" * 64}, Worth.UNLIKELY),
+        (RECORDING, {"iss": "Somebody"}, Worth.UNLIKELY),
+        (RECORDING, {"iat": NOW - 86400}, Worth.UNLIKELY),
+        (RECORDING, {"header": OTHER_HEADER}, Worth.UNLIKELY),
+        (RECORDING, {"without": ("jti",)}, Worth.UNLIKELY),
+        (RECORDING + b" " * 10_000, {}, Worth.UNLIKELY),
+    ],
+)
+def test_the_worth_is_judged_without_the_secret(recording_house, signer, body, changes, worth):
+    house, handed_on = recording_house()
+    token = signer(body, secret="one that nobody configured", **changes)
+    assert house.post("events", body, headers={"Authorization": token}).status_code == 401
+    assert house.context.refused.wait(10)
+    assert [its_worth for *_, its_worth in handed_on] == [worth]
+
+
+@pytest.mark.parametrize(
+    "token", ["Bearer", "Bearer ", "Bearer a.b", "Bearer é.é.é", "Bearer W10.W10.W10", "Bearer " + "[" * 8000]
+)
+def test_a_token_that_cannot_be_read_is_unlikely(recording_house, token):
+    house, handed_on = recording_house()
+    assert house.post("events", CALL, headers={"Authorization": token}).status_code in (401, 503)
+    assert house.context.refused.wait(10)
+    assert [worth for *_, worth in handed_on] == [Worth.UNLIKELY]
+
+
+def test_only_a_bearer_token_is_kept(recording_house):
+    house, handed_on = recording_house()
+    assert house.post("events", CALL, headers={"Authorization": "Basic dXNlcjpwYXNz"}).status_code == 503
+    assert house.context.refused.wait(10)
+    assert [token for _, token, *_ in handed_on] == [""]
+
+
+def test_a_stranger_pushes_out_nothing_that_vonage_sent(make_house, signer, tmp_path):
+    """The wrong secret is configured; 15 real events come, then a stranger's flood, then the right secret."""
+    database = Database(f"sqlite:///{tmp_path}/catalogue.db")
+    database.migrate()
+    intake = Intake(database, ["file:///store"])
+    few = {Worth.UNLIKELY: 10, Worth.LIKELY: 20, Worth.RECORDING: 20}
+    inbox = Inbox(database, intake, quotas=few, clock=lambda: datetime.fromtimestamp(NOW, UTC))
+    ticks = [0.0]
+    writer = BackgroundWriter("refused", inbox.keep_refused, Supervisor(pause=0.01).start, loss="not kept")
+    house = make_house(refused=RefusedDeliveries(writer, paces(lambda: ticks[0])))
+    with closing(database):
+        for number in range(15):
+            body = RECORDING.replace(b'"r"', b'"r-%d"' % number)
+            token = signer(body, secret=SECRET)
+            assert house.post("events", body, headers={"Authorization": token}).status_code == 401
+        for _ in range(60):
+            ticks[0] += 0.1
+            assert house.post("events", b"x" * 65536, signed=False).status_code == 503
+            assert house.context.refused.wait(10)
+        mended = interpreter(SECRET)
+        real = [stored for stored in inbox.listing(outcome="refused") if stored.body_size < 1000]
+        assert [inbox.replay(stored.id, mended).accepted.outcome for stored in real] == ["new"] * 15
+
+
+# --- Where unsigned webhooks are allowed ------------------------------------------------------------------------------
+
+
+def test_unsigned_rubbish_is_kept_with_a_pace(recording_house):
+    house, handed_on = recording_house(verifier=Verifier((), allow_unsigned=True))
+    for _ in range(100):
+        assert house.post("events", b"rubbish", signed=False).status_code == 400
+    assert house.context.refused.wait(10)
+    assert 0 < len(handed_on) < 100
+    assert house.intake.unreadable == []
+    delivery, token, problem, worth = handed_on[0]
+    assert (delivery.body, token, worth) == (b"rubbish", "", Worth.UNLIKELY)
+    assert "not understood" in problem
+
+
+def test_an_unsigned_delivery_that_names_a_recording_or_a_call_is_never_dropped(recording_house):
+    house, _ = recording_house(verifier=Verifier((), allow_unsigned=True))
+    for _ in range(100):
+        assert house.post("events", RECORDING, signed=False).status_code == 204
+        assert house.post("events", CALL, signed=False).status_code == 204
+    assert len(house.intake.accepted) == 200
 
 
 def make_stored(signer, *, secret=SECRET, body=RECORDING, outcome="refused", at=NOW, token=None, **changes):

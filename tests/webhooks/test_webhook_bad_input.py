@@ -53,18 +53,6 @@ NOT_UNDERSTOOD = {
     "name twice deep inside": changed(x={"a": 1}).replace(b'{"a": 1}', b'{"a": 1, "a": 2}'),
     "deep array": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     "deep object": b"[" * 10_000 + b"]" * 10_000,
-    "huge number": changed().replace(b'"size": 5', b'"size": ' + b"9" * 5000),
-    "big number": changed(size=2**63),
-    "negative size": changed(size=-1),
-    "true size": changed(size=True),
-    "broken size": changed(size=5.5),
-    "whole but float": changed(size=5.0),
-    "infinite float": changed().replace(b'"size": 5', b'"size": 1e999'),
-    "size in words": changed(size="five"),
-    "size in other digits": changed(size="٣"),
-    "signed size": changed(size="+5"),
-    "long digits": changed(size="9" * 21),
-    "size list": changed(size=[5]),
     "url number": changed(recording_url=5),
     "url list": changed(recording_url=["https://api.nexmo.com/v1/files/a"]),
     "url object": changed(recording_url={}),
@@ -84,6 +72,9 @@ NOT_UNDERSTOOD = {
     "nul id": changed(recording_uuid="r\x00"),
     "line break id": changed(recording_uuid="r\nINFO forged"),
     "c1 id": changed(recording_uuid="r\x9b"),
+    "line separator id": changed(recording_uuid="r\u2028INFO forged"),
+    "right-to-left id": changed(recording_uuid="r\u202e"),
+    "isolated id": changed(recording_uuid="r\u2066"),
     "surrogate id": changed(recording_uuid="r\ud800"),
     "surrogate conversation": changed(conversation_uuid="\udfff"),
     "no event of ours": b'{"hello": "world"}',
@@ -96,6 +87,68 @@ NOT_UNDERSTOOD = {
     "call id number": b'{"status": "ringing", "uuid": 5}',
     "call without any id": b'{"status": "ringing"}',
 }
+
+
+UNREADABLE_HINTS = {
+    "huge number": changed().replace(b'"size": 5', b'"size": ' + b"9" * 5000),
+    "big number": changed(size=2**63),
+    "negative size": changed(size=-1),
+    "true size": changed(size=True),
+    "broken size": changed(size=5.5),
+    "whole but float": changed(size=5.0),
+    "infinite float": changed().replace(b'"size": 5', b'"size": 1e999'),
+    "size in words": changed(size="five"),
+    "size in other digits": changed(size="٣"),
+    "signed size": changed(size="+5"),
+    "long digits": changed(size="9" * 21),
+    "size list": changed(size=[5]),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE_HINTS)
+def test_a_size_that_cannot_be_read_costs_no_recording(house, name, caplog):
+    assert house.post("recordings", UNREADABLE_HINTS[name]).status_code == 204
+    (event,) = house.events
+    assert (event.recording_uuid, event.size) == ("rec-1", None)
+    assert "huge" in name or "size cannot be read" in caplog.text
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
+    max_leaves=5,
+)
+HINTS = ("size", "start_time", "end_time", "timestamp", "status", "uuid", "from", "to", "direction", "reason", "dtmf")
+RTC_HINTS = ("format", "size", "start_time", "end_time", "timestamp", "channels", "leg_id")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(
+    junk=st.fixed_dictionaries({}, optional=dict.fromkeys(HINTS, JUNK)), route=st.sampled_from(["recordings", "events"])
+)
+def test_junk_in_the_optional_fields_costs_no_recording(house, junk, route):
+    before = len(house.events)
+    assert house.post(route, changed(**junk)).status_code == 204
+    (event,) = house.events[before:]
+    assert (event.recording_uuid, event.recording_url) == ("rec-1", GOOD["recording_url"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@given(junk=st.fixed_dictionaries({}, optional=dict.fromkeys(RTC_HINTS, JUNK)))
+def test_junk_in_an_rtc_recording_costs_it_neither(house, junk):
+    before = len(house.events)
+    body = junk | {"recording_id": "rec-1", "destination_url": GOOD["recording_url"]}
+    rtc = {"type": "audio:record:done", "cid": "CON-1", "timestamp": junk.get("timestamp"), "body": body}
+    assert house.post("events", json.dumps(rtc).encode()).status_code == 204
+    assert isinstance(house.events[before], Announcement)
+
+
+@pytest.mark.parametrize("odd", [5, [], {}, "\u202e", "x" * 300, True])
+def test_an_odd_leg_costs_neither_the_call_nor_what_was_spoken(house, odd):
+    speech = {"recording_url": "https://api.nexmo.com/v1/files/bbbb"}
+    spoken = {"uuid": odd, "cid": odd, "conversation_uuid": "CON-1", "speech": speech}
+    assert house.post("events", json.dumps(spoken).encode()).status_code == 204
+    assert [event.recording_uuid for event in house.events if isinstance(event, Announcement)] == ["bbbb"]
 
 
 ROUTES = ("recordings", "events", "transcriptions")

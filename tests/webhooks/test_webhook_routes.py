@@ -50,6 +50,40 @@ def test_a_slash_too_many_loses_no_event(house):
     assert house.post("answer/", b"{}").status_code == 200
 
 
+ODD_PATHS = {
+    "/webhooks//recordings": 204,
+    "/webhooks///recordings//": 204,
+    "/webhooks/recordings//": 204,
+    "/webhooks%2Frecordings": 204,
+    "/webhooks/%2Frecordings": 204,
+    "/webhooks/%72ecordings": 204,
+    "/webhooks//answer": 200,
+    "/webhooks//answer//call": 200,
+    "/webhooks//fallback/": 200,
+    "/webhooks//": 404,
+    "/webhooks//nowhere": 404,
+    "/webhooks//Recordings": 404,
+    "/webhooks/RECORDINGS": 404,
+    "/webhooks/./recordings": 404,
+    "/webhooks/../webhooks/recordings": 404,
+    "/webhooks//recordings//more": 404,
+    "/webhooks/recordings;x=1": 404,
+    "/webhooks/recordings%00": 404,
+    "/webhooks/recordings%20": 404,
+}
+
+
+@pytest.mark.parametrize(("path", "status"), ODD_PATHS.items())
+def test_an_odd_path_is_served_or_404_and_never_a_redirect(house, signer, path, status):
+    reply = house.client.post(path, data=RECORDING, headers={"Authorization": signer(RECORDING)})
+    assert (reply.status_code, reply.headers.get("Location")) == (status, None)
+    assert status == 204 or reply.is_json
+
+
+def test_another_method_on_an_odd_path_is_405(house):
+    assert house.client.put("/webhooks//recordings").status_code == 405
+
+
 def test_head_is_answered_as_get(house):
     assert house.client.head("/webhooks/answer").status_code == 503  # unsigned
 
@@ -87,6 +121,18 @@ def test_a_body_that_is_cut_short_is_400(house, signer):
     reply = house.client.post("/webhooks/recordings", headers=headers, environ_overrides=environ)
     assert reply.status_code == 400
     assert reply.get_json()["error"]["code"] == "bad_request"
+
+
+def test_a_body_that_the_server_cannot_read_is_400(house, caplog):
+    class Broken(Chunked):
+        def readinto(self, buffer):
+            raise RuntimeError("Invalid chunk size: b'xyz\u2028'")
+
+    environ = {"wsgi.input": Broken(5), "wsgi.input_terminated": True}
+    reply = house.client.post("/webhooks/recordings", environ_overrides=environ)
+    assert (reply.status_code, reply.get_json()["error"]["code"]) == (400, "bad_request")
+    assert "cannot be read" in caplog.text
+    assert "\u2028" not in caplog.text
 
 
 def test_a_refused_signature_asks_for_one_and_tells_nothing(house):

@@ -8,12 +8,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import delete
 
-from recordings.catalogue.intake import Intake
+from recordings.catalogue.intake import MAX_UNSIGNED_BODY, Intake
 from recordings.catalogue.listing import find
-from recordings.catalogue.tables import copies, deliveries, recordings, transcriptions
+from recordings.catalogue.tables import call_events, copies, deliveries, recordings, transcriptions
 from recordings.errors import CatalogueUnavailable
-from recordings.model import State, Transcription
+from recordings.model import CallEvent, State, Transcription
 
 ACCEPT_WHEN_TOLD = """
 import sys
@@ -165,7 +166,7 @@ def test_twenty_threads_with_the_same_event_make_one_recording(make_database, de
 
     def accept_at_once(n):
         together.wait(10)
-        return catalogues[n % 4].accept(delivery(), [event])
+        return catalogues[n % 4].accept(delivery(jti=f"jti-{n}"), [event])
 
     with ThreadPoolExecutor(20) as pool:
         accepted = list(pool.map(accept_at_once, range(20)))
@@ -210,10 +211,46 @@ def test_processes_with_the_same_event_make_one_recording(database_url, rows):
 
 def test_what_cannot_be_understood_is_kept_whole(intake, delivery, rows):
     body = bytes(range(256)) * 4096  # 1 MiB of anything
-    intake.keep(delivery(body=body, query="\ufffd" * 2000, signed=False, jti=None), "not JSON" * 100)
+    intake.keep(delivery(body=body, query="\ufffd" * 2000), "not JSON" * 100)
     (row,) = rows(deliveries)
-    assert (row["body"], row["outcome"], row["signed"]) == (body, "unreadable", False)
+    assert (row["body"], row["outcome"], row["signed"]) == (body, "unreadable", True)
     assert row["problem"] == "not JSON" * 100
+
+
+def test_a_large_delivery_that_nobody_signed_is_kept_cut(accept, announcement, rows):
+    accept(announcement(), body=b"x" * 1_000_000, signed=False, jti=None)
+    (row,) = rows(deliveries)
+    assert row["body"] == b"x" * MAX_UNSIGNED_BODY
+    assert "only the first" in row["problem"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_token_that_is_sent_again_and_again_makes_a_handful_of_rows(intake, delivery, announcement, rows, known):
+    replayed = [announcement()] if known else [CallEvent("ringing", ("CON-1",), "leg", None, None, None, None)]
+    outcomes = {intake.accept(delivery(jti="captured"), replayed).outcome for _ in range(200)}
+    assert outcomes == ({"new", "repeat"} if known else {"noted"})
+    assert len(rows(deliveries)) == 3
+    assert len(rows(call_events)) == (0 if known else 3)
+    intake.accept(delivery(jti="a new token"), replayed)
+    assert len(rows(deliveries)) == 4
+
+
+def test_what_is_not_understood_makes_a_handful_of_rows_too(intake, delivery, rows):
+    for _ in range(200):
+        intake.keep(delivery(jti="captured", body=b"?"), "not JSON")
+    assert len(rows(deliveries)) == 3
+
+
+def test_a_recording_that_the_catalogue_has_lost_is_taken_in_however_often_it_came(
+    intake, delivery, announcement, rows
+):
+    for _ in range(10):
+        intake.accept(delivery(jti="captured"), [announcement()])
+    with intake.database.write() as connection:
+        for table in (copies, deliveries, recordings):
+            connection.execute(delete(table))
+    assert intake.accept(delivery(jti="captured"), [announcement()]).outcome == "new"
+    assert [len(rows(table)) for table in (recordings, copies, deliveries)] == [1, 1, 1]
 
 
 def test_long_texts_are_kept_whole(accept, announcement, database):

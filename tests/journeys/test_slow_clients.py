@@ -1,0 +1,144 @@
+"""Clients that send half a request switch nothing off: answers and events go on, and afterwards nothing is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.chaos.slow_clients import HALVES, feel, slow_clients
+
+SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def running(deploy, tmp_path_factory):
+    gunicorn, _ = deploy(ALLOW_UNSIGNED_WEBHOOKS="true", VONAGE_SIGNATURE_SECRET="")
+    return gunicorn.start()
+
+
+@pytest.fixture(scope="module")
+def sends(running):
+    """A function that asks for an answer, and one that delivers an event; both give the status."""
+
+    def answer():
+        return requests.get(f"{running.url}/webhooks/answer?conversation_uuid=CON-1&uuid=u-1", timeout=15).status_code
+
+    def event():
+        body = {"status": "ringing", "uuid": "u-1", "conversation_uuid": "CON-1"}
+        return requests.post(f"{running.url}/webhooks/events", json=body, timeout=15).status_code
+
+    return answer, event
+
+
+@pytest.fixture
+def connect(running):
+    """`connect(data)`: a connection that has sent these bytes."""
+    made = []
+
+    def make(data):
+        parts = urlsplit(running.url)
+        made.append(socket.create_connection((parts.hostname, parts.port), timeout=20))
+        made[-1].sendall(data)
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.mark.parametrize("count", [40, 200])
+@pytest.mark.parametrize("kind", HALVES)
+def test_answers_and_events_go_on_beside_slow_clients(running, sends, count, kind):
+    with slow_clients(running.url, count, kind):
+        felt = feel(*sends, SECONDS)
+    assert set(felt.statuses) == {"answer 200", "event 204"}, felt
+    assert felt.answers_p99 < 1, felt
+    assert max(felt.events) < 10, felt
+    assert [send() for send in sends] == [200, 204]
+
+
+def test_half_a_request_is_cut_after_eight_seconds(connect):
+    clients, begun = (
+        [connect(HALVES[kind]) for kind in ("head", "body", "chunk", "garbage", "nothing")],
+        time.monotonic(),
+    )
+    for client in clients:
+        assert client.recv(100) == b""
+        assert 7 < time.monotonic() - begun < 10
+
+
+def test_a_client_that_drips_is_cut_too(connect):
+    client, begun = connect(b"POST /webhooks/events HTTP/1.1\r\nX-a: "), time.monotonic()
+    client.settimeout(0.25)
+    while not ended(client) and time.monotonic() - begun < 15:
+        with contextlib.suppress(OSError):
+            client.sendall(b"a")
+    assert 7 < time.monotonic() - begun < 10
+
+
+def ended(client):
+    """Whether the server has closed the connection; waits a moment for it."""
+    try:
+        return client.recv(100) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_connection_is_kept_for_further_requests_in_pieces_and_in_a_row(connect):
+    client = connect(b"GET /healthz HTTP/1.1\r\nHo")
+    client.sendall(b"st: x\r\n\r\n")
+    assert client.recv(4096).startswith(b"HTTP/1.1 200")
+    client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+    seen = b""
+    while seen.count(b'{"status":"ok"}') < 3:
+        seen += client.recv(4096)
+    assert seen.count(b"HTTP/1.1 200") == 3
+
+
+def test_a_client_may_wait_for_100_continue(connect):
+    body = json.dumps({"status": "ringing", "uuid": "u", "conversation_uuid": "CON-1"}).encode()
+    head = f"POST /webhooks/events HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+    client = connect(head.encode())
+    assert client.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.sendall(body)
+    assert client.recv(4096).startswith(b"HTTP/1.1 204")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"Content-Length: 5000000\r\n\r\n" + b"x" * 100, b"Transfer-Encoding: chunked\r\n\r\n200000\r\n" + b"x" * 2**21],
+)
+def test_a_body_over_1_mib_is_413_and_the_connection_ends(connect, rest):
+    client = connect(b"POST /webhooks/events HTTP/1.1\r\nHost: x\r\n" + rest)
+    seen = b""
+    while data := client.recv(65536):
+        seen += data
+    assert seen.startswith(b"HTTP/1.1 413")
+    assert b"Connection: close" in seen
+
+
+def test_a_long_url_of_vonages_is_answered(running):
+    custom = json.dumps({"n": "x" * 4500})
+    reply = requests.get(f"{running.url}/webhooks/answer", params={"uuid": "u", "custom_data": custom}, timeout=15)
+    assert (reply.status_code, reply.json()[-1]["action"]) == (200, "talk")
+
+
+@pytest.mark.parametrize("path", ["//webhooks/events", "///webhooks//events", "/webhooks//events//"])
+def test_slashes_too_many_lose_no_event(connect, path):
+    body = b'{"status": "ringing", "uuid": "u", "conversation_uuid": "CON-1"}'
+    client = connect(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    assert client.recv(4096).startswith(b"HTTP/1.1 204")
+
+
+def test_the_worker_is_ours_and_no_fault_stands_in_its_log(running):
+    log = running.log.read_text()
+    assert "Using worker: server.Worker" in log
+    assert "Traceback" not in log
