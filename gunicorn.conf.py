@@ -1,6 +1,7 @@
 """gunicorn's settings: `gunicorn "wsgi:create_app()"` reads this file by itself. PORT and WEB_CONCURRENCY are its own.
 
-The embedded worker starts here, after the fork: never in a command, a test or the arbiter.
+The embedded worker starts here, after the fork: never in a command, a test or the arbiter. Where another configuration
+file is used, it starts with a process's first request; see `serving.py`.
 """
 
 import logging

@@ -35,19 +35,22 @@ if TYPE_CHECKING:
     from recordings.archive.sidecar import SidecarWriter
     from recordings.care.repair import Repair
     from recordings.catalogue.database import Database
-    from recordings.catalogue.inbox import Inbox, Replayed
+    from recordings.catalogue.inbox import Inbox
     from recordings.catalogue.intake import Intake
     from recordings.catalogue.leases import Leases
     from recordings.catalogue.missing import MissingCalls
     from recordings.catalogue.schedule import Schedule
+    from recordings.catalogue.workers import Workers
     from recordings.engine.engine import Engine
     from recordings.engine.periodic import PeriodicTasks
     from recordings.engine.supervisor import Supervisor
     from recordings.engine.wake import Bell
     from recordings.keys import KeyTemplate
     from recordings.storage import StorageBackend
+    from serving import Serving
     from webhooks.context import WebhookContext
     from webhooks.flows import FlowSettings
+    from webhooks.replay import Interpreter
     from webhooks.signature import Verifier
 
 _THREADS_SECONDS = 2.0  # for threads that were told to stop, to leave the database alone before it is closed
@@ -64,6 +67,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     serving = context is None or context.info_name == "run"
     if environ is None:
         environment.read_env_file()
+    if context is not None:
+        commands.escape_what_cannot_be_shown()
     chosen, problems = environment.survey(environ)
     if problems and serving:
         raise problems[0]
@@ -73,12 +78,14 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.cli = commands.cli
     app.extensions["tapekeeper"] = wiring
     if context is None or context.parent is not None:  # `flask run`, `flask routes`; for our commands it is the root
-        wiring.register_console(app)
+        wiring.serving.register_console(app)
     if serving:
         environment.require_serving(chosen)
-        wiring.register_webhooks(app)
+        wiring.serving.register_webhooks(app)
     if serving and context is not None:
         context.call_on_close(wiring.close)
+    if serving and environ is None:  # with settings of its own choice, a test or a program starts what it wants
+        wiring.serving.begin_with(app, context)
     return app
 
 
@@ -235,17 +242,25 @@ class Wiring:
     def engine(self) -> Engine:
         from recordings.engine.engine import Engine
 
-        return Engine(
-            self.retrieval.archive,
-            self.leases,
-            self.schedule,
-            self.heartbeat,
-            self.tasks,
-            self.supervisor,
-            self.bell,
-            threads=self.settings.worker_threads,
-            full=self.limits.full,
-        )
+        work = self.retrieval.archive, self.leases, self.schedule, self.heartbeat
+        run_by = self.tasks, self.supervisor, self.bell
+        return Engine(*work, *run_by, threads=self.settings.worker_threads, full=self.limits.full)
+
+    @cached_property
+    def workers(self) -> Workers:
+        from recordings.catalogue.workers import Workers
+
+        return Workers(self.database)
+
+    @cached_property
+    def serving(self) -> Serving:
+        from serving import Serving
+
+        return Serving(self)
+
+    def start_embedded_worker(self) -> None:
+        """This process serves: gunicorn's `post_worker_init` says so, and `Serving` where another server runs."""
+        self.serving.begin()
 
     @cached_property
     def missing(self) -> MissingCalls:
@@ -267,23 +282,25 @@ class Wiring:
 
     @cached_property
     def tasks(self) -> PeriodicTasks:
+        from recordings.catalogue.workers import SIGN_SECONDS
         from recordings.engine.periodic import PeriodicTask, PeriodicTasks
 
         back_off_dead = partial(self.schedule.back_off_dead, self.policy.backoff)
         return PeriodicTasks(
             [
+                PeriodicTask("The sign of life", SIGN_SECONDS, self.workers.sign),
                 PeriodicTask("The back-off of copies that kill their worker", 5, back_off_dead),
                 PeriodicTask("The search for missing recordings", 15, self.missing.settle),
                 PeriodicTask("The pruning of old deliveries", 600, self.inbox.prune),
             ]
         )
 
-    def replay(self, delivery_id: int) -> Replayed:
-        """Take a stored delivery in once more, judged by the settings of today."""
+    @cached_property
+    def interpreter(self) -> Interpreter:
+        """What a stored delivery means by the settings of today."""
         from webhooks.replay import Interpreter
 
-        application_id = self.settings.vonage_application_id
-        return self.inbox.replay(delivery_id, Interpreter(self._verifier(), self._flows(), application_id))
+        return Interpreter(self._verifier(), self._flows(), self.settings.vonage_application_id)
 
     @cached_property
     def webhook_context(self) -> WebhookContext:
@@ -331,33 +348,6 @@ class Wiring:
             hold_music_url=self.settings.hold_music_url,
         )
 
-    # --- The doors that serve -----------------------------------------------------------------------------------------
-
-    def register_console(self, app: Flask) -> None:
-        """Add the routes for browsers, programs and monitors."""
-        import console
-
-        chosen = self.settings
-        console.register(
-            app,
-            self,
-            version=environment.VERSION,
-            api_tokens=chosen.api_tokens,
-            metrics_public=chosen.metrics_public,
-        )
-
-    def register_webhooks(self, app: Flask) -> None:
-        """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
-        import webhooks
-
-        app.register_blueprint(webhooks.create_blueprint(self.webhook_context))
-        self.engine  # noqa: B018 - not the door's, but an embedded worker's
-
-    def start_embedded_worker(self) -> None:
-        """Archive in this process too, if no other web process of this machine does."""
-        if self.settings.embedded_worker:
-            self.engine.start_embedded(self.database.worker_lock)
-
     # --- The end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -377,8 +367,12 @@ class Wiring:
     def _closings(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """What is open, in the order in which it can be closed: workers first, the database last."""
         made = self.__dict__
+        if "serving" in made:
+            yield "The checks of /readyz", self.serving.close
         if "engine" in made:
             yield "The engine", self.engine.stop
+        if "workers" in made:
+            yield "The sign of life", self.workers.leave
         if "heartbeat" in made:
             yield "The heartbeat", self.heartbeat.release_all
         if "webhook_context" in made:

@@ -6,6 +6,9 @@ decided in `recordings/`. A command's file is imported only when the command is 
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from .lazy import LazyGroup
@@ -17,7 +20,10 @@ PURPOSES = {
         *("recordings list", "recordings show", "recordings missing"),
         *("deliveries list", "deliveries show", "plugins"),
     ),
-    "Mend": ("doctor", "recordings retry", "recordings verify", "recordings copy", "deliveries replay"),
+    "Mend": (
+        *("doctor", "recordings retry", "recordings adopt", "recordings verify", "recordings copy"),
+        "deliveries replay",
+    ),
     "Try": ("simulate call", "contract", "recordings sweep-source"),
 }
 ABOUT = (
@@ -50,6 +56,13 @@ class Commands(LazyGroup):
         for name in path.split():
             command = command.get_command(ctx, name) if isinstance(command, click.Group) else None
         return command.get_short_help_str(limit) if command else ""
+
+
+def escape_what_cannot_be_shown() -> None:
+    """Let stdout and stderr escape a character that their encoding lacks, in place of a traceback: for all commands."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 cli = Commands(

@@ -66,7 +66,7 @@ def command(parts: Parts, url: str, as_json: bool, large_mb: int) -> None:
 
 @contextmanager
 def _backend(parts: Parts, url: str) -> Iterator[StorageBackend]:
-    backend = parts.plugins.backend(url, parts.settings.backend_env)
+    backend = parts.plugins.backend(url, parts.settings.backend_env, contained=False)
     try:
         yield backend
     finally:

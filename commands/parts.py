@@ -31,6 +31,10 @@ def opened(*, tolerant: bool = False) -> Iterator[Any]:
         yield parts
     except CatalogueUnavailable as error:
         raise click.ClickException(f"{error}\nCheck DATABASE_URL, and that the database is up.") from error
+    except UnicodeEncodeError as error:  # Python reads such bytes as surrogates, which no database takes
+        raise click.ClickException(
+            "An argument holds bytes that are no text here. Write it in UTF-8, with PYTHONUTF8=1 before the command."
+        ) from error
     except (SettingsError, TapekeeperError) as error:
         raise click.ClickException(str(error)) from error
     finally:

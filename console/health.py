@@ -1,34 +1,25 @@
-"""`/healthz`: the process answers. `/readyz`: its database and its storages can be used."""
+"""`/healthz`: the process answers. `/readyz`: it and all that it needs can be used, as they were seen last.
+
+Neither waits for anything: what `/readyz` tells is looked at in the background, by `recordings.care.readiness`.
+"""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from flask import Blueprint, Response, jsonify
-from sqlalchemy import text
+from flask import Blueprint, Response, jsonify, request
 
-from recordings.catalogue.database import Database
-from recordings.storage import StorageBackend
+from recordings.care.readiness import Readiness, Report
 
-_FRESH_SECONDS = 30.0
+from .tokens import holds_token
+
+_NOT_FOR_ALL = "The log says what is wrong, and so does this page to whoever sends one of API_TOKENS."
 
 
-class Parts(Protocol):
-    """What is checked: the database, and each storage by its URL."""
-
-    @property
-    def database(self) -> Database: ...
-    @property
-    def storages(self) -> Mapping[str, StorageBackend]: ...
-
-
-def create_blueprint(parts: Parts) -> Blueprint:
-    """The two routes. They show the names of parts and a sentence that says what is wrong with each, nothing more."""
+def create_blueprint(readiness: Callable[[], Readiness], *, api_tokens: Sequence[str]) -> Blueprint:
+    """The two routes. What is wrong with a part is told to whoever sends one of the tokens; all others see its name."""
     blueprint = Blueprint("health", __name__)
-    readiness = Readiness(parts)
 
     @blueprint.get("/healthz")
     def healthz() -> Response:
@@ -36,44 +27,21 @@ def create_blueprint(parts: Parts) -> Blueprint:
 
     @blueprint.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        problems = readiness.problems()
-        return jsonify(status="unusable" if problems else "ok", problems=problems), 503 if problems else 200
+        looking = readiness()
+        looking.start()
+        report = looking.report()
+        in_full = holds_token(request.headers.get("Authorization", ""), api_tokens)
+        return jsonify(_shown(report, in_full)), 503 if report.problems or report.unknown else 200
 
     return blueprint
 
 
-class Readiness:
-    """Checks the database and each storage, at most once in half a minute.
+def _shown(report: Report, in_full: bool) -> dict[str, Any]:
+    """`problems` and `warnings` by the name of the part; `status` is `unusable`, `starting` or `ok`."""
 
-    Monitors ask more often than that, and cloud storages bill each request.
-    """
+    def told(sentences: Mapping[str, str]) -> Mapping[str, str]:
+        return sentences if in_full else dict.fromkeys(sentences, _NOT_FOR_ALL)
 
-    def __init__(self, parts: Parts, ticks: Callable[[], float] = time.monotonic) -> None:
-        self._parts = parts
-        self._ticks = ticks
-        self._guard = threading.Lock()
-        self._checked: float | None = None
-        self._problems: dict[str, str] = {}
-
-    def problems(self) -> dict[str, str]:
-        """Name of the part → why it cannot be used, for each part that cannot."""
-        with self._guard:
-            if self._checked is None or self._ticks() - self._checked > _FRESH_SECONDS:
-                self._problems = self._check()
-                self._checked = self._ticks()
-            return self._problems
-
-    def _check(self) -> dict[str, str]:
-        checks: dict[str, Callable[[], object]] = {"database": self._ask_database}
-        checks |= {url: backend.check for url, backend in self._parts.storages.items()}
-        problems = {}
-        for name, check in checks.items():
-            try:
-                check()
-            except Exception as error:  # a plugin's backend may raise anything
-                problems[name] = str(error) or type(error).__name__
-        return problems
-
-    def _ask_database(self) -> None:
-        with self._parts.database.read() as connection:
-            connection.execute(text("SELECT 1"))
+    status = "unusable" if report.problems else "starting" if report.unknown else "ok"
+    shown = {"status": status, "problems": {**told(report.problems), **report.unknown}}
+    return shown | ({"warnings": told(report.warnings)} if report.warnings else {})

@@ -7,7 +7,8 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-import hmac
+import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
@@ -22,12 +23,20 @@ from recordings.catalogue import stats
 from recordings.catalogue.database import Database
 from recordings.catalogue.missing import MissingCalls
 from recordings.catalogue.schedule import Schedule
+from recordings.catalogue.workers import Workers
 from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable
 from recordings.model import State
 from recordings.storage import StorageBackend
+from recordings.timeouts import Deadline
+
+from .tokens import holds_token
+
+log = logging.getLogger(__name__)
 
 _VONAGE_KEEPS = timedelta(days=30)  # a recording that is missing for longer cannot be fetched any more
+_SECONDS = 3.0  # for all questions of one scrape
+_MOST_SCRAPES = 2  # at the same time: a database that hangs must not cost the threads that answer calls
 _STATES = [state for state in State if state is not State.EMPTY]  # a recording without audio has no copies
 
 
@@ -42,23 +51,31 @@ class Parts(Protocol):
     def schedule(self) -> Schedule: ...
     @property
     def missing(self) -> MissingCalls: ...
+    @property
+    def workers(self) -> Workers: ...
 
 
 def create_blueprint(parts: Parts, *, version: str, api_tokens: Sequence[str], metrics_public: bool) -> Blueprint:
     """The one route: closed (404) without `api_tokens`, unless `metrics_public` opens it to all."""
     blueprint = Blueprint("metrics", __name__)
+    places = threading.BoundedSemaphore(_MOST_SCRAPES)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Catalogue(parts, version))
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
-        if not metrics_public and not _holds(request.headers.get("Authorization", ""), api_tokens):
+        if not metrics_public and not holds_token(request.headers.get("Authorization", ""), api_tokens):
             return _refusal(api_tokens)
+        if not places.acquire(blocking=False):
+            return _line(503, f"{_MOST_SCRAPES} other scrapes wait for the database. Ask again later, or less often.")
         encode, content_type = _encoder(request.headers.get("Accept", ""))
         try:
             return Response(encode(registry), content_type=content_type)
-        except CatalogueUnavailable as error:
-            return _line(503, f"{error} Check DATABASE_URL, and that the database is up.")
+        except CatalogueUnavailable:
+            log.warning("/metrics cannot be answered.", exc_info=True)
+            return _line(503, "The database cannot be read. Check DATABASE_URL, and that the database is up.")
+        finally:
+            places.release()
 
     return blueprint
 
@@ -69,9 +86,12 @@ class _Catalogue(Collector):
         self._version = version
 
     def collect(self) -> Iterator[Metric]:
-        counts = stats.count(self._parts.database)
-        overdue, oldest = self._parts.schedule.overdue()
-        missing = self._parts.missing.count(since=utc_now() - _VONAGE_KEEPS)
+        deadline = Deadline(_SECONDS)
+        counts = stats.count(self._parts.database, deadline)
+        overdue, oldest = self._parts.schedule.overdue(deadline)
+        missing = self._parts.missing.count(deadline, since=utc_now() - _VONAGE_KEEPS)
+        claim = self._parts.schedule.oldest_claim_seconds(deadline)
+        workers = self._parts.workers.living(deadline)
         yield self._copies(counts)
         yield GaugeMetricFamily("tapekeeper_recordings", "Recordings that were announced.", counts.recordings)
         yield GaugeMetricFamily("tapekeeper_copies_overdue", "Copies that a worker could take now.", overdue)
@@ -82,10 +102,10 @@ class _Catalogue(Collector):
             "tapekeeper_calls_missing", "Calls of the last 30 days that lack their recording.", missing
         )
         yield GaugeMetricFamily(
-            "tapekeeper_last_refused_timestamp_seconds",
-            "When an event was last turned away for its signature, in unix time; 0: never, as far as is kept.",
-            max((moment.timestamp() for moment in counts.refused_at.values()), default=0),
+            "tapekeeper_oldest_claim_seconds", "For how long the oldest copy that is in work has been in work.", claim
         )
+        yield GaugeMetricFamily("tapekeeper_workers", "Workers that were seen within the last minute.", workers)
+        yield self._refused(counts)
         version = GaugeMetricFamily("tapekeeper_info", "Always 1; the version is its label.", labels=["version"])
         version.add_metric([self._version], 1)
         yield version
@@ -99,19 +119,24 @@ class _Catalogue(Collector):
                 family.add_metric([storage, state.value], counts.copies.get((storage, state), 0))
         return family
 
+    def _refused(self, counts: stats.CatalogueStats) -> Metric:
+        """Whether the token was made like Vonage's tells a wrong secret from a stranger who knocks at the door."""
+        family = GaugeMetricFamily(
+            "tapekeeper_last_refused_timestamp_seconds",
+            "When an event was last turned away for its signature, in unix time; 0: never, as far as is kept.",
+            labels=["token"],
+        )
+        for label, like_vonage in (("like_vonage", True), ("other", False)):
+            moment = counts.refused_at.get(like_vonage)
+            family.add_metric([label], moment.timestamp() if moment else 0)
+        return family
+
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
     try:
         return choose_encoder(accept)
     except (TypeError, ValueError):  # a version in it that is no number
         return choose_encoder("")
-
-
-def _holds(header: str, tokens: Sequence[str]) -> bool:
-    """Whether the header holds one of the tokens. All are compared, so that the time spent reveals nothing."""
-    scheme, _, given = header.strip().partition(" ")
-    same = [hmac.compare_digest(given.strip().encode(), token.encode()) for token in tokens]
-    return scheme.lower() == "bearer" and any(same)
 
 
 def _refusal(tokens: Sequence[str]) -> Response:

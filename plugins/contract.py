@@ -68,7 +68,9 @@ def run_check(check: Check, target: Target, *, prefix: str = "contract") -> Chec
         detail, tried = f"not tried: {reason}", False
     except PromiseBroken as error:
         detail, passed = str(error), False
-    except Exception as error:  # whatever a backend raises is a result of its check
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a backend raises is a result of its check
         detail, passed = f"raised {_error_and_place(error)}", False
     finally:
         leftovers = sandbox.clean_up()
@@ -97,7 +99,7 @@ def run_contract(
     return results
 
 
-def _error_and_place(error: Exception) -> str:
+def _error_and_place(error: BaseException) -> str:
     line = traceback.format_exception_only(error)[-1].strip()
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{line} ({frame.filename}, line {frame.lineno})"

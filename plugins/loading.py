@@ -64,7 +64,9 @@ def import_plugin(candidate: Candidate) -> None:
     try:
         candidate.plugin = candidate.load()
         candidate.hooks = _hooks_of(candidate.plugin)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         candidate.problem = last_line(error)
     else:
         candidate.problem = None if candidate.hooks else _why_no_hook(candidate.plugin)

@@ -23,6 +23,7 @@ from recordings.model import Call, Copy, Recording
 from recordings.storage import StorageBackend
 
 from . import hookspecs
+from .contained import ContainedBackend
 from .hookspecs import PROJECT
 from .loading import Candidate, find, import_plugin, last_line
 
@@ -89,7 +90,9 @@ def _register(manager: pluggy.PluginManager, candidate: Candidate) -> dict[str, 
     try:
         manager.register(candidate.plugin, name=candidate.name)
         return _targets_by_scheme(manager, candidate.name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if manager.has_plugin(candidate.name):
             manager.unregister(name=candidate.name)
         candidate.plugin, candidate.problem = None, last_line(error)
@@ -180,19 +183,27 @@ class Plugins:
 
     # --- storage ---
 
-    def backend(self, url: str, env: Mapping[str, str]) -> StorageBackend:
-        """The backend for a `STORAGE_URL`, imported now. Raises `PluginError`, or what its `from_url` says is wrong."""
+    def backend(self, url: str, env: Mapping[str, str], *, contained: bool = True) -> StorageBackend:
+        """The backend for a `STORAGE_URL`, imported now. Raises `PluginError`, or what its `from_url` says is wrong.
+
+        A plugin's backend comes as a `ContainedBackend`, unless its very own object is wanted.
+        """
         scheme = url.partition(":")[0].lower()
         provider = self._providers.get(scheme)
         if provider is None:
             raise PluginError(self._no_provider(scheme))
         backend_class = _resolve(scheme, provider, self._targets[provider.name][scheme])
         try:
-            return backend_class.from_url(url, env)
+            backend = backend_class.from_url(url, env)
         except TapekeeperError:
             raise
-        except Exception as error:  # the plugin's own class: name the plugin
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the plugin's own class: name the plugin
             raise PluginError(f"The plugin {provider} does not take the {scheme}:// URL: {last_line(error)}") from error
+        if contained and provider.origin != "built-in":
+            return cast("StorageBackend", ContainedBackend(backend, str(provider)))
+        return backend
 
     def _no_provider(self, scheme: str) -> str:
         known = ", ".join(f"{name}://" for name in self.schemes) or "none"
@@ -254,7 +265,9 @@ class Plugins:
         """The plugin's answer; an error is logged and counts as the answer None."""
         try:
             return hookimpl.function(*(arguments[name] for name in hookimpl.argnames))
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # SystemExit too: a plugin must end neither the thread that calls it nor the process
             log.exception("The plugin %r failed in %s; everything else goes on", hookimpl.plugin_name, hook)
             return None
 
@@ -268,7 +281,9 @@ def _resolve(scheme: str, provider: Candidate, target: Target) -> type[StorageBa
             backend_class = importlib.import_module(module)
             for name in path.split("."):
                 backend_class = getattr(backend_class, name)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
                 f"{scheme}:// needs {target} of the plugin {provider}, which cannot be imported: {last_line(error)}. "
                 "Install what is missing, or choose another STORAGE_URL."

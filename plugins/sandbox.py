@@ -127,7 +127,7 @@ class Sandbox:
         for key in self.used:
             try:
                 self.backend.delete(key)
-            except Exception as error:  # the check's result reports it
+            except (Exception, SystemExit) as error:  # the check's result reports it
                 problems.append(f"{key}: {type(error).__name__}: {error}")
         return "; ".join(problems)
 
@@ -139,7 +139,7 @@ def run_in_thread(action: Callable[[], Any]) -> Any:
     def work() -> None:
         try:
             outcome.set_result(action())
-        except Exception as error:  # raised again where the outcome is asked for
+        except BaseException as error:  # raised again where the outcome is asked for
             outcome.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()

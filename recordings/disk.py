@@ -6,8 +6,11 @@ An event that finds no room for its row is lost, and audio can wait for weeks: s
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+from recordings.errors import StorageConfigurationError
 
 MIB = 1024 * 1024
 
@@ -38,3 +41,14 @@ def reserve(total: int) -> int:
     """
     small = max(total // 20, min(8 * MIB, total // 4))
     return max(total // 100, min(200 * MIB, small))
+
+
+def reserve_of(mebibytes: str) -> Callable[[int], int]:
+    """The reserve, by the total, that the variable STORAGE_RESERVE_MB asks for; the usual one where it is empty."""
+    mebibytes = mebibytes.strip()
+    if not mebibytes:
+        return reserve
+    if not mebibytes.isascii() or not mebibytes.isdecimal():
+        raise StorageConfigurationError(f"STORAGE_RESERVE_MB is {mebibytes!r}: write a number of MiB, such as 200.")
+    size = int(mebibytes[:12]) * MIB
+    return lambda total: size

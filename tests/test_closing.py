@@ -189,14 +189,14 @@ def test_flask_run_closes_everything(stopped, watched, closed, database_is_close
     assert database_is_closed()
 
 
-def test_gunicorn_closes_everything(make_gunicorn, watched, closed, database_is_closed, tmp_path):
-    gunicorn = make_gunicorn(tmp_path, EMBEDDED_WORKER="false", **watched).start("-w", "1")
-    assert requests.get(f"{gunicorn.url}/readyz", timeout=5).status_code == 200
-    gunicorn.terminate()
+def test_gunicorn_closes_everything(make_gunicorn, watched, closed, database_is_closed, until, tmp_path):
+    gunicorn = make_gunicorn(tmp_path, EMBEDDED_WORKER="false", **watched).start()
+    until(lambda: requests.get(f"{gunicorn.url}/readyz", timeout=5).status_code == 200, "all is well")
+    gunicorn.signal(signal.SIGTERM)
     assert gunicorn.wait() == 0
     assert closed() == [watched["STORAGE_URL"]]
     assert database_is_closed()
-    assert "Stopped; nothing that was acknowledged is lost." in gunicorn.log.read_text()
+    assert "Stopped; nothing that was acknowledged is lost." in gunicorn.output()
 
 
 def test_a_command_closes_what_it_opened_also_when_it_fails(deploy, watched, closed, database_is_closed, tmp_path):

@@ -71,7 +71,7 @@ class LocalStorage:
             raise StorageConfigurationError(
                 f"STORAGE_URL {url!r} holds more than a path. Write a ? in a folder's name as %3F, a # as %23."
             )
-        return cls(Path(path), reserve=_reserve_of(env.get("STORAGE_RESERVE_MB", "").strip()))
+        return cls(Path(path), reserve=disk.reserve_of(env.get("STORAGE_RESERVE_MB", "")))
 
     def __repr__(self) -> str:
         return f"LocalStorage({str(self.root)!r})"
@@ -328,16 +328,6 @@ class _Place:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._folder)
-
-
-def _reserve_of(mebibytes: str) -> Callable[[int], int]:
-    """The reserve that the variable STORAGE_RESERVE_MB asks for; the usual one where it is empty."""
-    if not mebibytes:
-        return disk.reserve
-    if not mebibytes.isascii() or not mebibytes.isdecimal():
-        raise StorageConfigurationError(f"STORAGE_RESERVE_MB is {mebibytes!r}: write a number of MiB, such as 200.")
-    size = int(mebibytes[:12]) * disk.MIB
-    return lambda total: size
 
 
 def _mib(size: int) -> str:

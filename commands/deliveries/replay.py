@@ -15,15 +15,16 @@ from recordings.errors import CatalogueUnavailable, TapekeeperError
 from .options import outcome_option, since_option
 
 if TYPE_CHECKING:
-    from recordings.catalogue.inbox import Inbox, Replayed
+    from recordings.catalogue.inbox import Inbox, Interpret
 
 
 class Parts(Protocol):
-    """What this command uses. `replay` takes the id of a delivery."""
+    """What this command uses. `interpreter` says what a stored delivery means by the settings of today."""
 
     @property
     def inbox(self) -> Inbox: ...
-    def replay(self, delivery_id: int) -> Replayed: ...
+    @property
+    def interpreter(self) -> Interpret: ...
 
 
 @click.command("replay", short_help="Take deliveries in once more.")
@@ -58,7 +59,7 @@ def _replay(parts: Parts, delivery_id: int, as_json: bool) -> bool:
     """Replay one delivery and print what came of it. True when it was taken in."""
     result: dict[str, Any] = {"id": delivery_id, "before": None, "outcome": None, "problem": None}
     try:
-        replayed = parts.replay(delivery_id)
+        replayed = parts.inbox.replay(delivery_id, parts.interpreter)
         result |= {"before": replayed.before.outcome, "outcome": replayed.accepted.outcome}
     except CatalogueUnavailable:
         raise

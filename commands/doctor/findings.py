@@ -1,9 +1,14 @@
-"""What `flask doctor` says about one thing: how bad it is, what was seen, and what to do about it."""
+"""What `flask doctor` says about one thing: how bad it is, what was seen, and what to do about it.
+
+What it says is pasted into issues: so whatever looks like a secret is masked here, wherever the text comes from.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from recordings.masking import masked
 
 if TYPE_CHECKING:
     from settings import SettingsError
@@ -23,17 +28,17 @@ class DoctorFinding:
 
 def ok(part: str, message: str) -> DoctorFinding:
     """The part is as it should be."""
-    return DoctorFinding(OK, part, message)
+    return DoctorFinding(OK, part, masked(message))
 
 
 def warning(part: str, message: str, mend: str) -> DoctorFinding:
     """The part works, or may work; a person should look at it."""
-    return DoctorFinding(WARNING, part, message, mend)
+    return DoctorFinding(WARNING, part, masked(message), masked(mend))
 
 
 def error(part: str, message: str, mend: str) -> DoctorFinding:
     """As long as this lasts, recordings are not archived."""
-    return DoctorFinding(ERROR, part, message, mend)
+    return DoctorFinding(ERROR, part, masked(message), masked(mend))
 
 
 def settings_error(part: str, problem: SettingsError) -> DoctorFinding:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -19,8 +21,10 @@ from sqlalchemy import Connection, func, select, text
 
 from recordings.archive import integrity
 from recordings.archive.sources import BytesSource
+from recordings.care.checks import folder_of, room_left
 from recordings.catalogue.tables import HEAD
 from recordings.clock import utc_now
+from recordings.disk import reserve_of
 
 from .findings import DoctorFinding, error, ok, warning
 from .settings import without_password
@@ -57,9 +61,7 @@ def database(parts: Parts) -> Iterator[DoctorFinding]:
     where = without_password(parts.settings.database_url)
     before, after = parts.database.migrate()
     migrated = "" if before == after else f", brought there from {before or 'nothing'} just now"
-    with parts.database.write() as connection:
-        # An UPDATE that touches no row: enough for a read-only file or a standby to refuse.
-        connection.execute(text("UPDATE alembic_version SET version_num = version_num WHERE 1 = 0"))
+    parts.database.try_write()
     yield ok("database", f"{where} can be written; its schema is at revision {after}{migrated}.")
     if after > HEAD:
         yield warning(
@@ -67,8 +69,32 @@ def database(parts: Parts) -> Iterator[DoctorFinding]:
             f"The schema is newer than this program, which knows {HEAD}.",
             "Deploy the newer program everywhere, or go back to a backup of the database.",
         )
+    if parts.database.sqlite:
+        yield from _catalogue_files(Path(parts.database.url.database or ""))
     with parts.database.read() as connection:
         yield from _journal(connection) if parts.database.sqlite else _database_clock(connection)
+
+
+def _catalogue_files(path: Path) -> Iterator[DoctorFinding]:
+    """The files of a SQLite catalogue are not for everybody, and their disk has room."""
+    if warned := room_left(path):
+        yield warning("database", *_halves(warned))
+    if not path.parent.stat().st_mode & stat.S_IXOTH:
+        return
+    files = [Path(f"{path}{ending}") for ending in ("", "-wal", "-shm")]
+    names = " ".join(str(file) for file in files if file.exists() and file.stat().st_mode & stat.S_IROTH)
+    if names:
+        yield warning(
+            "database",
+            f"Everybody on this machine can read the catalogue, with callers' numbers and raw webhooks: {names}",
+            f"Take the right away: chmod o= {names}",
+        )
+
+
+def _halves(text: str) -> tuple[str, str]:
+    """What is wrong, and the last sentence, which says what to do."""
+    message, _, mend = text.rstrip(".").rpartition(". ")
+    return f"{message}.", f"{mend}."
 
 
 def _journal(connection: Connection) -> Iterator[DoctorFinding]:
@@ -171,6 +197,7 @@ def _skew(whose: str, other: datetime) -> Iterator[DoctorFinding]:
 
 def storages(parts: Parts) -> Iterator[DoctorFinding]:
     """Each storage takes an object, describes it rightly, gives it back, and lets it be deleted."""
+    reserve = reserve_of(parts.settings.backend_env.get("STORAGE_RESERVE_MB", ""))
     for url in parts.settings.storage_url:
         try:
             backend = parts.plugins.backend(url, parts.settings.backend_env)
@@ -179,6 +206,8 @@ def storages(parts: Parts) -> Iterator[DoctorFinding]:
             continue
         try:
             yield from _try(url, backend)
+            if (folder := folder_of(url)) and (warned := room_left(folder, reserve)):
+                yield warning("storage", *_halves(warned))
         finally:
             backend.close()
 

@@ -20,7 +20,6 @@ import settings as environment
 from recordings.archive.credentials import load_private_key
 from recordings.archive.hosts import HostRule
 from recordings.keys import KeyTemplate
-from recordings.masking import masked
 from recordings.model import Recording, State
 
 from .findings import DoctorFinding, error, ok, sentence, settings_error, warning
@@ -103,7 +102,8 @@ def values(parts: Parts) -> Iterator[DoctorFinding]:
     if parts.settings.allow_unsigned_webhooks:
         yield warning(
             "settings",
-            "ALLOW_UNSIGNED_WEBHOOKS is on: anybody who finds the address can announce recordings.",
+            "ALLOW_UNSIGNED_WEBHOOKS is on: anybody who finds the address can announce recordings, fill the database "
+            "with what is not from Vonage, and read FORWARD_TO and MODERATORS' room out of the answers to calls.",
             "Set VONAGE_SIGNATURE_SECRET and remove ALLOW_UNSIGNED_WEBHOOKS.",
         )
 
@@ -114,7 +114,7 @@ def _shown(name: str, value: Any, secret: bool) -> str:
     if secret:
         secrets = value if isinstance(value, tuple) else (value,)
         return " ".join(f"*** ({len(text)} characters)" for text in secrets)
-    return masked(" ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def without_password(url: str) -> str:

@@ -6,7 +6,7 @@ from commands.lazy import LazyGroup
 
 command = LazyGroup(
     __name__,
-    ("list", "show", "missing", "retry", "verify", "copy", "sweep-source"),
+    ("list", "show", "missing", "retry", "adopt", "verify", "copy", "sweep-source"),
     name="recordings",
     help="List recordings, look at one, find what is missing or damaged, and mend it.",
 )

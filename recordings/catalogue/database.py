@@ -35,6 +35,7 @@ _READ_SECONDS = 30.0  # for one view of the database, where no request waits for
 
 CHANNEL = "tapekeeper"  # of NOTIFY: copies are due; see `changes`
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
+_NO_ROW = text("UPDATE alembic_version SET version_num = version_num WHERE 1 = 0")
 _BUSY = "The database was busy until the time for this request was over."
 
 
@@ -95,6 +96,14 @@ class Database:
                 # transaction sees one state. https://www.postgresql.org/docs/current/transaction-iso.html
                 with self._place(deadline), self._on_postgres(deadline, reading=True) as connection:
                     yield connection
+
+    def try_write(self, deadline: Deadline | None = None) -> None:
+        """Raise `CatalogueUnavailable` unless the database takes writes.
+
+        An UPDATE that touches no row is enough for a read-only file or a standby to refuse.
+        """
+        with self.write(deadline) as connection:
+            connection.execute(_NO_ROW)
 
     def tell_others(self, connection: Connection) -> None:
         """Let this transaction, once it is committed, tell the workers of other processes that copies are due.

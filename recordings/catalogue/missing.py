@@ -30,6 +30,7 @@ from sqlalchemy import (
 
 from recordings.clock import iso_utc, utc_now
 from recordings.model import Call
+from recordings.timeouts import Deadline
 
 from .database import Database
 from .tables import call_events, calls, recordings
@@ -127,9 +128,9 @@ class MissingCalls:
                 return
             last = rows[-1].id
 
-    def count(self, *, since: datetime | None = None) -> int:
+    def count(self, deadline: Deadline | None = None, *, since: datetime | None = None) -> int:
         """How many calls lack their recording now. With `since`: only of those that can still be helped."""
-        with self.database.read() as connection:
+        with self.database.read(deadline) as connection:
             return connection.execute(select(func.count()).select_from(calls).where(_missing(since))).scalar_one()
 
     def _overdue(self) -> Select[Any]:

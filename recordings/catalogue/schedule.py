@@ -12,6 +12,7 @@ from sqlalchemy import and_, func, select, update
 
 from recordings.clock import utc_now
 from recordings.model import State
+from recordings.timeouts import Deadline
 
 from .database import Database
 from .leases import DEATHS_TOLERATED, claimable
@@ -40,22 +41,22 @@ class Schedule:
         later = [(time - now).total_seconds() for time in times if time > now]
         return len(times) - len(later), later[0] if later else None
 
-    def overdue(self) -> tuple[int, float]:
+    def overdue(self, deadline: Deadline | None = None) -> tuple[int, float]:
         """How many copies a worker could claim now, and for how many seconds the oldest of them has been waiting."""
         now = self._clock()
         # The oldest by a row, not by min(): that would come back without the column's type, as text from SQLite.
         oldest = select(copies.c.due_at).where(claimable()).order_by(copies.c.due_at).limit(1)
         count = select(func.count()).select_from(copies).where(claimable())
-        with self.database.read() as connection:
+        with self.database.read(deadline) as connection:
             number = connection.execute(count, {"now": now}).scalar_one()
             since = connection.execute(oldest, {"now": now}).scalar()
         return number, (now - since).total_seconds() if since else 0.0
 
-    def oldest_claim_seconds(self) -> float:
+    def oldest_claim_seconds(self, deadline: Deadline | None = None) -> float:
         """For how many seconds the copy that has been in work for the longest time is in work; 0.0: none is."""
         in_work = and_(copies.c.state == State.FETCHING.value, copies.c.claimed_at.is_not(None))
         query = select(copies.c.claimed_at).where(in_work).order_by(copies.c.claimed_at).limit(1)
-        with self.database.read() as connection:
+        with self.database.read(deadline) as connection:
             since = connection.scalars(query).first()
         return (self._clock() - since).total_seconds() if since else 0.0
 

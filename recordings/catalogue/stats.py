@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from recordings.model import State
+from recordings.timeouts import Deadline
 
 from .database import Database
 from .tables import REFUSED, copies, deliveries, recordings
@@ -44,9 +45,9 @@ class CatalogueStats:
     copies: Mapping[tuple[str, State], int]
 
 
-def count(database: Database) -> CatalogueStats:
-    """All of it in one view. Raises `CatalogueUnavailable`."""
-    with database.read() as connection:
+def count(database: Database, deadline: Deadline | None = None) -> CatalogueStats:
+    """All of it in one view. Raises `CatalogueUnavailable`, at the deadline at the latest."""
+    with database.read(deadline) as connection:
         totals = {row.storage: row.number for row in connection.execute(_COPIES)}
         counts = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
         known = connection.execute(_RECORDINGS).scalar_one()

@@ -10,10 +10,12 @@ import socket
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, func, select
 
 from recordings.clock import utc_now
+from recordings.timeouts import Deadline
 
 from .database import Database
 from .tables import workers
@@ -21,6 +23,7 @@ from .tables import workers
 SIGN_SECONDS = 15.0  # between two signs of life
 LIVE_SECONDS = 60.0  # a worker that was not seen for so long counts as gone
 _FORGOTTEN = timedelta(days=1)
+_LEAVE_SECONDS = 2.0  # a process that stops has no time for a database that is away
 
 
 class Workers:
@@ -29,26 +32,30 @@ class Workers:
     def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.database = database
         self._clock = clock
-        self._id = uuid.uuid4().hex
-        self._started_at = clock()
+        self._row: dict[str, Any] | None = None
 
     def sign(self) -> None:
         """Say that the worker of this process lives. Workers that were not seen for a day are forgotten."""
         now = self._clock()
-        row = {"id": self._id, "host": socket.gethostname()[:255], "pid": os.getpid(), "started_at": self._started_at}
-        statement = self.database.insert(workers).values(row | {"seen_at": now})
+        if self._row is None or self._row["pid"] != os.getpid():  # a process that was forked is a worker of its own
+            host = socket.gethostname()[:255]
+            self._row = {"id": uuid.uuid4().hex, "host": host, "pid": os.getpid(), "started_at": now}
+        statement = self.database.insert(workers).values(self._row | {"seen_at": now})
         with self.database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))
             connection.execute(delete(workers).where(workers.c.seen_at < now - _FORGOTTEN))
 
     def leave(self) -> None:
-        """The worker of this process ends in order."""
-        with self.database.write() as connection:
-            connection.execute(delete(workers).where(workers.c.id == self._id))
+        """The worker of this process ends in order. Nothing is written where it gave no sign of life."""
+        row, self._row = self._row, None
+        if row is None or row["pid"] != os.getpid():
+            return
+        with self.database.write(Deadline(_LEAVE_SECONDS)) as connection:
+            connection.execute(delete(workers).where(workers.c.id == row["id"]))
 
-    def living(self) -> int:
+    def living(self, deadline: Deadline | None = None) -> int:
         """How many workers were seen within the last minute."""
         since = self._clock() - timedelta(seconds=LIVE_SECONDS)
-        with self.database.read() as connection:
+        with self.database.read(deadline) as connection:
             query = select(func.count()).select_from(workers).where(workers.c.seen_at >= since)
             return connection.execute(query).scalar_one()

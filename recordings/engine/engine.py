@@ -6,12 +6,9 @@ that dies loses its leases, and another worker claims its copies; a worker that 
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import Callable, Collection
-from pathlib import Path
 
 from recordings.archive.heartbeat import Heartbeat
 from recordings.catalogue.leases import Claim, Leases
@@ -72,13 +69,6 @@ class Engine:
         runs |= {"tapekeeper-listener": self._listen, "tapekeeper-periodic": self._do_tasks}
         self._running += [self._supervisor.start(name, run) for name, run in runs.items()]
 
-    def start_embedded(self, lock: Path | None) -> None:
-        """Start in a web process; of those that share a lock file, in the one that gets it, now or later."""
-        if lock is None:
-            self.start()
-        else:
-            self._supervisor.start("tapekeeper-embedded", lambda: self._start_when_locked(lock))
-
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Let copies in work finish, then give the rest back to other workers: `timeout` seconds in all.
 
@@ -120,7 +110,7 @@ class Engine:
     def _archive_safely(self, claim: Claim) -> None:
         try:
             self._archive(claim)
-        except (Exception, SystemExit):  # an error that no code foresaw, or a plugin's exit: the thread goes on
+        except BaseException:  # an error that no code foresaw, or a plugin's exit: the thread goes on
             log.exception(
                 "Archiving %s in %s broke off. Its lease runs out, and then a worker tries it again.",
                 claim.recording.recording_uuid,
@@ -144,16 +134,3 @@ class Engine:
         while not self.stopping.is_set():
             self._tasks()
             self.stopping.wait(min(_PERIODIC_SECONDS, self._leases.lease))
-
-    def _start_when_locked(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        while not self.stopping.is_set():
-            try:
-                # Never blocking: in a gevent worker a blocking flock stops the whole process.
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self.start()
-                return
-            except BlockingIOError:
-                self.stopping.wait(1)
-        os.close(handle)

@@ -40,5 +40,5 @@ class PeriodicTasks:
                 task.run()
             except CatalogueUnavailable as error:
                 log.warning("%s waits: %s", task.name, error)
-            except (Exception, SystemExit):  # a task may call a plugin, and a plugin may exit
+            except BaseException:  # a task may call a plugin, and a plugin may exit
                 log.exception("%s failed; everything else goes on, and it is tried again.", task.name)

@@ -67,6 +67,40 @@ def test_a_recording_is_rescued_once_the_secret_is_mended(misconfigured, deploy)
     assert (nothing_left.exit_code, nothing_left.stdout) == (0, "")
 
 
+def post(deployment, **changes):
+    body = json.dumps(json.loads(BODY) | changes).encode()
+    reply = deployment.client.post("/webhooks/recordings", data=body, headers=sign(body))
+    assert reply.status_code == 204
+
+
+def test_a_recording_whose_first_url_was_wrong_is_fetched_from_the_second_by_a_persons_word(deploy, vonage):
+    deployment = deploy(VONAGE_SIGNATURE_SECRET=RIGHT, RECORDING_HOSTS=vonage.origin)
+    file = vonage.add_file()
+    post(deployment, recording_url="https://files.example/nowhere", size=file.size)
+    deployment.work()
+    post(deployment, recording_url=file.url, size=file.size)
+    assert deployment.objects("recordings", "list")[0]["state"] == "blocked"
+    (conflict,) = deployment.objects("deliveries", "list", "--outcome", "conflict")
+    done = deployment.run("recordings", "adopt", conflict["id"])
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"The recording has the URL of delivery {conflict['id']} now; 1 copy is due. A running worker fetches it.\n",
+    )
+    deployment.work()
+    assert deployment.objects("recordings", "list")[0]["state"] == "stored"
+    again = deployment.run("recordings", "adopt", conflict["id"])
+    assert (again.exit_code, "stored already" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(("delivery_id", "told"), [(1, "only a conflict can be adopted"), (9, "flask deliveries list")])
+def test_what_is_no_conflict_is_not_adopted(deploy, delivery_id, told):
+    deployment = deploy()
+    deployment.announce()
+    done = deployment.run("recordings", "adopt", delivery_id)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert told in done.stderr
+
+
 def test_show_tells_the_request_its_body_and_what_it_led_to(deploy):
     deployment = deploy(VONAGE_SIGNATURE_SECRET=RIGHT)
     headers = sign(BODY) | {"Content-Type": "application/json"}

@@ -247,6 +247,42 @@ def test_a_database_that_is_away_is_an_error_without_its_password(broken):
     assert "hunter2" not in done.stdout + done.stderr
 
 
+PASTED_KEY = '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\nhunter2hunter2\\n-----END'
+PASTED_STRING = "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=hunter2hunter2==;EndpointSuffix=core"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_secret_in_the_wrong_variable_or_in_an_error_is_masked(broken, tmp_path, options):
+    (tmp_path / "plugins" / "teller.py").write_text(
+        LIAR.format(fault="def check(self): raise RuntimeError('sftp://me:hunter2@files.example: AccountKey=hunter2')")
+    )
+    (tmp_path / "plugins" / "bad.py").write_text("raise RuntimeError('ftp://me:hunter2@files.example')")
+    wrong = {"GOOGLE_APPLICATION_CREDENTIALS": PASTED_KEY, "AZURE_STORAGE_ACCOUNT": PASTED_STRING}
+    done = broken(*options, STORAGE_URL=f"liar://{tmp_path}/tapes", GREETING="Bearer hunter2hunter2hunter2", **wrong)
+    assert "AZURE_STORAGE_ACCOUNT = " in done.stdout
+    assert "files.example" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_catalogue_that_everybody_can_read_is_pointed_out(deploy, tmp_path):
+    deployment = deploy(PUBLIC_URL=DEAF)
+    deployment.announce()
+    tmp_path.chmod(0o755)
+    assert not of(deployment.objects("doctor"), "database", "warning")
+    (tmp_path / "tapekeeper.db").chmod(0o644)
+    (warning,) = of(deployment.objects("doctor"), "database", "warning")
+    assert "Everybody on this machine can read the catalogue" in warning["message"]
+    assert f"chmod o= {tmp_path}/tapekeeper.db" in warning["mend"]
+    tmp_path.chmod(0o750)  # nobody else gets to the file
+    assert not of(deployment.objects("doctor"), "database", "warning")
+
+
+def test_webhooks_without_a_signature_are_pointed_out_with_what_anybody_can_do_then(examine):
+    (warning,) = of(examine(ALLOW_UNSIGNED_WEBHOOKS="true")[0], "settings", "warning")
+    for told in ("announce recordings", "fill the database", "FORWARD_TO"):
+        assert told in warning["message"]
+
+
 def test_copies_that_nobody_archives_are_pointed_out(deploy):
     deployment = deploy(PUBLIC_URL=DEAF)
     deployment.announce()

@@ -16,6 +16,8 @@ KEYS = ["recording_uuid", "conversation_uuid", "state", "start_time", "end_time"
 COPY_KEYS = ["storage", "key", "state", "size", "sha256", "content_type", "attempts", "error", "stored_at"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
+LANG_C = {"LANG": "C", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
 
 @pytest.fixture
 def deployment(deploy, vonage):
@@ -179,3 +181,29 @@ def test_a_database_that_cannot_be_used_is_one_sentence_and_what_to_do(deploy, t
     assert "The database cannot be used right now" in result.stderr
     assert "Check DATABASE_URL" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii:strict"}, LANG_C])
+@pytest.mark.parametrize("words", [("recordings", "show"), ("recordings", "list"), ("deliveries", "show")])
+def test_a_character_that_the_terminal_lacks_is_escaped_and_stops_no_command(
+    deployment, make_environ, bare_environ, flask_process, tmp_path, locale, words
+):
+    event, _ = deployment.announce(conversation_uuid="CON-1", flow="voicemail")
+    call = Call("CON-1", "leg", "caller \N{GRINNING FACE}", "2", "voicemail", format="mp3", channels=1)
+    deployment.wiring.intake.note_call(call, deployment.wiring.settings.vonage_application_id)
+    ids = {"recordings show": [event.recording_uuid], "recordings list": [], "deliveries show": ["1"]}[" ".join(words)]
+    done = flask_process([*words, *ids], bare_environ | make_environ(tmp_path) | locale)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    if words == ("recordings", "show"):
+        # Where the encoding is ASCII, click writes UTF-8.
+        shown = "\\U0001f600" if "latin-1" in locale.values() else "\N{GRINNING FACE}"
+        assert f"caller {shown}" in done.stdout
+
+
+def test_an_argument_that_is_no_text_is_told_in_one_line(
+    deployment, make_environ, bare_environ, flask_process, tmp_path
+):
+    deployment.announce()
+    done = flask_process(["recordings", "show", b"\xff"], bare_environ | make_environ(tmp_path))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert "PYTHONUTF8=1" in done.stderr

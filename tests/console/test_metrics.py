@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import update
+from sqlalchemy import create_engine, text, update
 
+from recordings.catalogue.inbox import Worth
 from recordings.catalogue.tables import calls
 from recordings.model import Call, CallEvent, Delivery, State
 from settings import SettingsError
@@ -25,7 +28,7 @@ def scraped(deploy):
         assert (reply.status_code, reply.mimetype) == (200, "text/plain")
         families = text_string_to_metric_families(reply.get_data(as_text=True))
         return {
-            (one.name, *(one.labels[name] for name in ("storage", "state") if name in one.labels)): one.value
+            (one.name, *(one.labels[name] for name in ("storage", "state", "token") if name in one.labels)): one.value
             for family in families
             for one in family.samples
         }
@@ -78,7 +81,9 @@ def test_an_empty_catalogue_has_every_line(deploy, scraped, tmp_path):
     states = [state.value for state in State if state is not State.EMPTY]
     assert [told["tapekeeper_copies", storage, state] for state in states] == [0] * 6
     assert told["tapekeeper_recordings",] == told["tapekeeper_calls_missing",] == 0
-    assert told["tapekeeper_oldest_overdue_seconds",] == told["tapekeeper_last_refused_timestamp_seconds",] == 0
+    assert told["tapekeeper_oldest_overdue_seconds",] == told["tapekeeper_workers",] == 0
+    assert told["tapekeeper_oldest_claim_seconds",] == 0
+    assert [told["tapekeeper_last_refused_timestamp_seconds", token] for token in ("like_vonage", "other")] == [0, 0]
 
 
 def test_what_is_stored_and_what_waits_is_counted_for_each_storage(deploy, scraped, vonage, tmp_path):
@@ -116,13 +121,45 @@ def test_a_call_without_its_recording_is_counted_for_as_long_as_it_can_be_helped
     assert scraped(deployment)["tapekeeper_calls_missing",] == 0
 
 
-def test_it_tells_when_a_webhook_was_last_turned_away(deploy, scraped):
+@pytest.mark.parametrize(("worth", "label"), [(Worth.LIKELY, "like_vonage"), (Worth.UNLIKELY, "other")])
+def test_it_tells_when_a_webhook_was_last_turned_away_and_whether_a_stranger_knocked(deploy, scraped, worth, label):
     deployment = deploy(API_TOKENS=TOKEN)
-    reply = deployment.client.post("/webhooks/recordings", data=b"{}", headers={"Authorization": "Bearer a.b.c"})
-    assert reply.status_code == 401
-    assert deployment.wiring.webhook_context.refused.wait(10)
-    told = scraped(deployment)["tapekeeper_last_refused_timestamp_seconds",]
+    refused = Delivery("recordings", "POST", "", "application/json", b"{}")
+    deployment.wiring.inbox.keep_refused(refused, "a.b.c", "bad signature", worth)
+    name = "tapekeeper_last_refused_timestamp_seconds"
+    told = scraped(deployment)[name, label]
     assert 0 <= datetime.now(UTC).timestamp() - told < 60
+    (other,) = {"like_vonage", "other"} - {label}
+    assert scraped(deployment)[name, other] == 0
+
+
+def test_the_workers_that_live_are_counted(deploy, scraped):
+    deployment = deploy(API_TOKENS=TOKEN)
+    deployment.wiring.workers.sign()
+    assert scraped(deployment)["tapekeeper_workers",] == 1
+
+
+def test_it_tells_for_how_long_the_oldest_copy_has_been_in_work(deploy, scraped):
+    deployment = deploy(API_TOKENS=TOKEN)
+    _, (copy_id,) = deployment.announce()
+    deployment.wiring.leases.claim(copy_id)
+    assert 0 < scraped(deployment)["tapekeeper_oldest_claim_seconds",] < 60
+
+
+def test_a_database_that_hangs_holds_at_most_two_scrapes_for_three_seconds(deploy, postgres_url):
+    deployment = deploy(METRICS_PUBLIC="true", DATABASE_URL=postgres_url)
+    assert deployment.client.get("/metrics").status_code == 200
+    engine = create_engine(deployment.wiring.database.url)
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE recordings, copies, calls"))
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda _: deployment.app.test_client().get("/metrics"), range(8)))
+        assert time.monotonic() - began < 5
+    engine.dispose()
+    assert {reply.status_code for reply in replies} == {503}
+    assert sum("other scrapes" in reply.get_data(as_text=True) for reply in replies) == 6
+    assert deployment.client.get("/metrics").status_code == 200
 
 
 def test_a_database_that_is_away_is_said(deploy, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from plugins.contained import BrokeOff
 from plugins.manager import PluginError, PluginInfo, Plugins, load_plugins
 from recordings.errors import StorageConfigurationError
 from recordings.model import Call, Copy, Recording, State
@@ -33,6 +34,8 @@ class Storage:
         return cls()
     put = head = get = delete = list = signed_url = check = close = lambda self: None
 """
+EXITS = "import sys; sys.exit('config missing')"
+CANCELS = "import asyncio; raise asyncio.CancelledError"  # one of the errors that are no `Exception`
 
 Load = Callable[..., Plugins]
 
@@ -84,6 +87,8 @@ def test_the_built_in_local_storage_comes_through_the_same_hook(load: Load, tmp_
         (MARKER + "@hookimpl\ndef register_storage_backends(): return {'S3': 'a:B'}", "'S3'"),
         (MARKER + "@hookimpl\ndef register_storage_backends(): return {'s3': 'no colon'}", '"module:Class"'),
         (MARKER + "@hookimpl\ndef register_storage_backends(): return 1 / 0", "ZeroDivisionError"),
+        (MARKER + "@hookimpl\ndef register_storage_backends(): raise SystemExit(3)", "SystemExit: 3"),
+        ("import asyncio\nraise asyncio.CancelledError", "CancelledError"),
     ],
 )
 def test_a_broken_plugin_is_named_and_left_out(
@@ -171,11 +176,57 @@ def test_a_backend_that_cannot_be_had_says_why_only_when_it_is_wanted(load: Load
 
 def test_a_strangers_own_complaint_about_its_url_names_the_plugin(load: Load) -> None:
     plugins = load(mine=MARKER + STORAGE.format(scheme="mine"))
-    assert type(plugins.backend("MINE://right", {})).__name__ == "Storage"
+    assert type(plugins.backend("MINE://right", {}, contained=False)).__name__ == "Storage"
     with pytest.raises(
         PluginError, match=r"plugin 'mine' .* does not take the mine:// URL: ValueError: no such bucket"
     ):
         plugins.backend("mine://wrong", {})
+
+
+@pytest.mark.parametrize("does", [EXITS, CANCELS])
+def test_a_backend_whose_from_url_exits_is_a_wrong_setting(load: Load, does: str) -> None:
+    code = MARKER + STORAGE.format(scheme="mine").replace('raise ValueError("no such bucket")', does)
+    with pytest.raises(PluginError, match=r"plugin 'mine' .* does not take the mine:// URL: "):
+        load(mine=code).backend("mine://wrong", {})
+
+
+METHODS = {
+    "put": lambda backend: backend.put("k", None, content_type="audio/mpeg", metadata={}),
+    "head": lambda backend: backend.head("k"),
+    "get": lambda backend: list(backend.get("k")),
+    "delete": lambda backend: backend.delete("k"),
+    "list": lambda backend: list(backend.list()),
+    "signed_url": lambda backend: backend.signed_url("k", 60),
+    "check": lambda backend: backend.check(),
+    "close": lambda backend: backend.close(),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("does", "told"), [(EXITS, "SystemExit: config missing"), (CANCELS, "CancelledError")])
+def test_a_backend_that_exits_ends_only_its_own_call_and_is_named(
+    load: Load, method: str, does: str, told: str
+) -> None:
+    code = STORAGE.replace("put = head = get = delete = list = signed_url = check = close = lambda self: None", "")
+    methods = "".join(f"    def {name}(self, *_, **__): {does}\n" for name in METHODS)
+    backend = load(mine=MARKER + code.format(scheme="mine") + methods).backend("mine://x", {})
+    with pytest.raises(BrokeOff, match=rf"The plugin 'mine' \(drop-in .*\) broke off in {method}: {told}") as caught:
+        METHODS[method](backend)
+    assert caught.value.retryable
+
+
+def test_a_backends_other_errors_and_its_own_attributes_come_through_unchanged(load: Load) -> None:
+    code = STORAGE.format(scheme="mine") + "    limit = 7\n    def head(self, key): raise FileNotFoundError(key)\n"
+    backend = load(mine=MARKER + code).backend("mine://x", {})
+    assert backend.limit == 7
+    with pytest.raises(FileNotFoundError):
+        backend.head("k")
+
+
+def test_a_keyboard_interrupt_stays_what_it_is(load: Load) -> None:
+    plugins = load(mine=MARKER + "@hookimpl\ndef object_key(recording): raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        plugins.object_key(RECORDING)
 
 
 HOOKS = """
@@ -187,22 +238,25 @@ def answer_call(call): {does}
 def recording_stored(recording): {does}
 @hookimpl
 def recording_failed(error, will_retry): {does}
+@hookimpl
+def recording_missing(call): {does}
 """
 
 
-@pytest.mark.parametrize("does", ["1 / 0", "return 7"])
+@pytest.mark.parametrize("does", ["1 / 0", "return 7", EXITS, CANCELS])
 def test_the_error_of_one_keeps_no_other_from_being_asked(
     load: Load, does: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = MARKER + HOOKS.format(does=does)
     good = MARKER + HOOKS.format(does="import sys; sys.heard.append(1); return sys.answers.pop(0)")
-    sys.heard, sys.answers = [], ["key", [{"action": "talk"}], None, None]
+    sys.heard, sys.answers = [], ["key", [{"action": "talk"}], None, None, None]
     plugins = load(a_bad=bad, b_good=good, c_bad=bad)
     assert plugins.object_key(RECORDING) == "key"
     assert plugins.answer_call(Call(None, None, None, None, "call")) == [{"action": "talk"}]
     plugins.recording_stored(RECORDING, COPY)
     plugins.recording_failed(RECORDING, COPY, ValueError("x"), True)
-    assert len(sys.heard) == 4
+    plugins.recording_missing(Call(None, None, None, None, "call"))
+    assert len(sys.heard) == 5
     assert "'c_bad'" in caplog.text
     del sys.heard, sys.answers
 

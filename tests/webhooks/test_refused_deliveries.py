@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from recordings.background import BackgroundWriter
 
+from recordings.background import BackgroundWriter
 from recordings.catalogue.database import Database
 from recordings.catalogue.inbox import Inbox, StoredDelivery, Worth
 from recordings.catalogue.intake import Intake

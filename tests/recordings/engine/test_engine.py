@@ -2,80 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from recordings.archive.heartbeat import Heartbeat
-from recordings.catalogue.intake import Intake
-from recordings.catalogue.leases import Leases
-from recordings.catalogue.schedule import Schedule
-from recordings.engine.engine import Engine
-from recordings.engine.periodic import PeriodicTask, PeriodicTasks
-from recordings.engine.supervisor import Supervisor
+from recordings.engine.periodic import PeriodicTask
 from recordings.engine.wake import Bell
 from recordings.errors import CatalogueUnavailable, LeaseLost
 from recordings.model import State
 
 STORAGE = "file:///tapes"
-HOLD_THE_LOCK = """
-import fcntl, sys
-handle = open(sys.argv[1], "w")
-fcntl.flock(handle, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def leases(database):
-    return Leases(database)  # by the real clock, as the engine's threads run by it
-
-
-@pytest.fixture
-def make_engine(database, leases):
-    """`make_engine(archive, **more)`: an engine with two threads; all engines are stopped at the end."""
-    made = []
-
-    def make(archive=lambda claim: None, *, heartbeat=None, tasks=(), **more):
-        parts = {"leases": leases, "schedule": Schedule(database), "bell": Bell(), "supervisor": Supervisor(pause=0.01)}
-        parts |= {"heartbeat": heartbeat or Heartbeat(leases), "tasks": PeriodicTasks(tasks), "threads": 2}
-        made.append(Engine(archive, **parts | more))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        engine.stop(timeout=2)
-
-
-@pytest.fixture
-def announce(database, delivery, announcement):
-    """`announce(bell)`: a new recording is committed, and the workers beside this bell hear of it; its copy's id."""
-
-    def commit(bell=None, **changes):
-        told = {"announce": bell.ring} if bell else {}
-        return Intake(database, [STORAGE], **told).accept(delivery(), [announcement(**changes)]).copy_ids[0]
-
-    return commit
-
-
-class Done:
-    """Archives by noting the copy; `ids` are those that were done, in their order."""
-
-    def __init__(self, leases):
-        self._leases = leases
-        self.ids = []
-
-    def __call__(self, claim):
-        self.ids.append(claim.copy_id)
-        self._leases.failed(claim, "done, in a way")
-
-
-@pytest.fixture
-def done(leases):
-    return Done(leases)
 
 
 # --- Hearing of work --------------------------------------------------------------------------------------------------
@@ -261,46 +198,3 @@ def test_stopping_twice_or_before_a_start_is_fine(make_engine):
     engine.start()
     engine.stop()
     engine.stop()
-
-
-# --- One embedded worker a machine ------------------------------------------------------------------------------------
-
-
-def test_of_two_engines_with_one_lock_one_works(make_engine, announce, leases, tmp_path, until):
-    one, other = Done(leases), Done(leases)
-    for done in (one, other):
-        make_engine(done).start_embedded(tmp_path / "deep" / "lock")
-    ids = [announce() for _ in range(20)]
-    until(lambda: sorted(one.ids + other.ids) == ids, "all are archived")
-    assert [] in (one.ids, other.ids)
-
-
-def test_the_engine_takes_over_when_the_process_that_holds_the_lock_dies(make_engine, announce, done, tmp_path, until):
-    lock, copy_id = tmp_path / "lock", announce()
-    command = [sys.executable, "-c", HOLD_THE_LOCK, str(lock)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "held\n"
-        make_engine(done).start_embedded(lock)
-        waiting = threading.Event()
-        waiting.wait(0.3)
-        assert done.ids == []
-        other.kill()
-    until(lambda: done.ids == [copy_id], "the engine takes over")
-
-
-def test_an_engine_that_waits_for_the_lock_can_be_stopped(make_engine, tmp_path, until):
-    one, other = make_engine(), make_engine()
-    one.start_embedded(tmp_path / "lock")
-    other.start_embedded(tmp_path / "lock")
-    other.stop()
-    until(lambda: embedded_threads() <= 1, "its thread ends")
-
-
-def test_without_a_lock_every_engine_works(make_engine, announce, done, until):
-    make_engine(done).start_embedded(None)
-    copy_id = announce()
-    until(lambda: done.ids == [copy_id], "it is archived")
-
-
-def embedded_threads():
-    return sum(thread.name == "tapekeeper-embedded" for thread in threading.enumerate())

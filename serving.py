@@ -1,0 +1,176 @@
+"""What a process that serves has beside the parts: the doors' routes, the embedded worker, the checks of `/readyz`.
+
+The worker and the checks begin after the last fork, whatever server runs the app: by the hook in `gunicorn.conf.py`; at
+once under servers that never fork; else with the first request. Settings and parts come from `wsgi`, which makes this.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Protocol
+
+import click
+from flask import Flask
+from flask.helpers import get_debug_flag
+from werkzeug.serving import is_running_from_reloader
+
+import settings as environment
+
+if TYPE_CHECKING:
+    from recordings.care.readiness import Readiness
+    from recordings.catalogue.database import Database
+    from recordings.catalogue.missing import MissingCalls
+    from recordings.catalogue.schedule import Schedule
+    from recordings.catalogue.workers import Workers
+    from recordings.engine.embedded import EmbeddedWorker
+    from recordings.engine.engine import Engine
+    from recordings.engine.supervisor import Supervisor
+    from recordings.storage import StorageBackend
+    from settings import Settings
+    from webhooks.context import WebhookContext
+
+# Servers that run the app in the process that imports it. Any other one may fork after the import, as gunicorn does
+# with --preload and uWSGI without lazy-apps; no thread of ours would live on in the child.
+_NEVER_FORK = ("waitress", "cheroot", "mod_wsgi")
+_STORAGE_SECONDS = 30.0  # between two checks of a storage: clouds bill each request
+
+log = logging.getLogger(__name__)
+
+
+class Parts(Protocol):
+    """What this file uses of the wiring."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def database(self) -> Database: ...
+    @property
+    def storages(self) -> Mapping[str, StorageBackend]: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def missing(self) -> MissingCalls: ...
+    @property
+    def workers(self) -> Workers: ...
+    @property
+    def supervisor(self) -> Supervisor: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def webhook_context(self) -> WebhookContext: ...
+    def close(self) -> None: ...
+
+
+class Serving:
+    """The doors of one app, and what runs beside them in its process."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._guard = threading.Lock()
+        self._pid: int | None = None
+
+    # --- Routes ------------------------------------------------------------------------------------------------------
+
+    def register_console(self, app: Flask) -> None:
+        """Add the routes for browsers, programs and monitors."""
+        import console
+
+        chosen = self._parts.settings
+        console.register(
+            app,
+            self._parts,
+            lambda: self.readiness,  # made when it is asked for
+            version=environment.VERSION,
+            api_tokens=chosen.api_tokens,
+            metrics_public=chosen.metrics_public,
+        )
+
+    def register_webhooks(self, app: Flask) -> None:
+        """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
+        import webhooks
+
+        app.register_blueprint(webhooks.create_blueprint(self._parts.webhook_context))
+        self.embedded  # noqa: B018 - made now, like the doors' own parts
+        self.readiness  # noqa: B018
+
+    # --- What runs beside the requests -------------------------------------------------------------------------------
+
+    def begin_with(self, app: Flask, context: click.Context | None) -> None:
+        """Begin now where no fork can follow, else with the app's first request."""
+        app.before_request(self.begin)
+        if _never_forks(context):
+            self.begin()
+
+    def begin(self) -> None:
+        """This process serves. Called again it does nothing, at the cost of one comparison; it raises nothing."""
+        if self._pid == os.getpid() or not self._guard.acquire(blocking=False):
+            return
+        try:
+            self._begin()
+            self._pid = os.getpid()
+        except Exception:
+            log.exception("Archiving could not begin in this process; the next request tries it again.")
+        finally:
+            self._guard.release()
+
+    def _begin(self) -> None:
+        if self._parts.settings.embedded_worker:
+            self.embedded.start()
+        else:
+            log.warning(
+                "This process (pid %d) does not archive: EMBEDDED_WORKER is false. Run flask worker beside it.",
+                os.getpid(),
+            )
+        self.readiness.start()
+        # Servers other than gunicorn with our configuration file know of no end but this one.
+        atexit.register(self._parts.close)
+
+    @cached_property
+    def embedded(self) -> EmbeddedWorker:
+        """The worker in this process, not started."""
+        from recordings.engine.embedded import EmbeddedWorker
+
+        parts, chosen = self._parts, self._parts.settings
+        where = f"into {', '.join(chosen.storage_url)}, with {chosen.worker_threads} threads"
+        lock = parts.database.worker_lock
+        return EmbeddedWorker(parts.engine, parts.supervisor, parts.workers, parts.schedule, lock=lock, where=where)
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        """The checks behind `/readyz`, not started."""
+        from recordings.care.checks import Archiving, database_works, storage_works, threads_run
+        from recordings.care.readiness import PartCheck, Readiness
+        from recordings.disk import reserve_of
+
+        parts = self._parts
+        archiving = Archiving(parts.workers, parts.schedule, lambda: self.embedded.problem)
+        checks = [
+            PartCheck("database", lambda: database_works(parts.database)),
+            PartCheck("worker", archiving),
+            PartCheck("threads", lambda: threads_run(parts.supervisor.problems())),
+        ]
+        reserve = reserve_of(parts.settings.backend_env.get("STORAGE_RESERVE_MB", ""))
+        for number, (url, backend) in enumerate(parts.storages.items(), 1):
+            run = partial(storage_works, url, backend, reserve)
+            checks.append(PartCheck(f"storage {number}", run, every=_STORAGE_SECONDS))
+        return Readiness(checks, parts.supervisor.start)
+
+    def close(self) -> None:
+        """End the checks. The worker ends with the engine."""
+        atexit.unregister(self._parts.close)
+        if "readiness" in self.__dict__:
+            self.readiness.stop()
+
+
+def _never_forks(context: click.Context | None) -> bool:
+    """Whether this very process will serve. `flask run` with its reloader serves in a child of this process."""
+    if context is None:
+        return any(name in sys.modules for name in _NEVER_FORK)
+    reloads = context.params.get("reload")
+    return is_running_from_reloader() or not (get_debug_flag() if reloads is None else reloads)
