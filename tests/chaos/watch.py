@@ -97,7 +97,11 @@ class Watch:
         return f"answers {self.answers}; events {self.events}{pages}; load {os.getloadavg()[0]:.1f}"
 
     def hold_to_promises(self, *, patience: float = 60, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """The three promises of the module, after the block; `patience` is for what is still to be archived."""
+        """The three promises of the module, after the block; `patience` is for what is still to be archived.
+
+        The figures are printed; pytest shows them with `-rP`.
+        """
+        print(self)
         assert set(self.answers.outcomes) == {"recorded"}, self
         assert self.answers.p99 < answer_seconds, self
         assert set(self.events.outcomes) <= {204, 503}, self
