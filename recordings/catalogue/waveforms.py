@@ -17,6 +17,7 @@ from recordings.clock import utc_now
 from recordings.model import Recording, State, Waveform
 
 from .database import Database
+from .derived import note_measured
 from .listing import by_ids
 from .tables import copies, recordings, waveforms
 
@@ -107,7 +108,12 @@ class Waveforms:
     def made(self, claim: WaveformClaim, waveform: Waveform) -> None:
         """The recording was measured."""
         values = {name: getattr(waveform, name) for name in _WAVEFORM_NAMES}
-        self._end(claim, **values, made_at=self._clock(), error=None, due_at=None)
+        mine = and_(waveforms.c.recording_id == claim.recording_id, waveforms.c.attempts == claim.attempts)
+        values |= {"made_at": self._clock(), "error": None, "due_at": None}
+        with self.database.write() as connection:
+            statement = update(waveforms).where(mine, waveforms.c.due_at.is_not(None)).values(values)
+            if connection.execute(statement).rowcount:
+                note_measured(connection, claim.recording_id, seconds=waveform.seconds, channels=waveform.channels)
 
     def failed(self, claim: WaveformClaim, reason: str, *, final: bool = False) -> bool:
         """The attempt failed. Returns whether there will be another one; after the third, or `final`, there is none."""
