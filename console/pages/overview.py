@@ -23,6 +23,7 @@ from .links import Links
 from .parts import Parts
 
 _FOR_OPERATORS = "An operator of this console sees why, and so does whoever reads the log."
+_FEW = 5_000  # recordings, which are counted within milliseconds: whoever has just placed a call sees it
 _STATES = tuple(state for state in State if state is not State.EMPTY)  # a recording without audio has no copies
 _LISTS = {
     Trouble.IDLE: RecordingFilter(states=(State.PENDING, State.WAITING)),
@@ -53,7 +54,7 @@ def add_routes(blueprint: Blueprint, parts: Parts, readiness: Callable[[], Readi
 
 def _shown(parts: Parts, report: Report, links: Links) -> dict[str, Any]:
     troubles = Troubles(parts.database)
-    counted = totals(parts.database)
+    counted = totals(parts.database, few=_FEW)
     return {
         "needs": list(_needs(troubles.count(), report, links)),
         "starting": report.unknown,

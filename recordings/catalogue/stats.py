@@ -69,10 +69,11 @@ def count(
         return CatalogueStats(_totals(connection, clock()), refused_at)
 
 
-def totals(database: Database, *, clock: Callable[[], datetime] = utc_now) -> Totals:
-    """How much there is of everything. Raises `CatalogueUnavailable`."""
+def totals(database: Database, *, few: int = 0, clock: Callable[[], datetime] = utc_now) -> Totals:
+    """How much there is of everything; fewer recordings than `few` are counted anew. Raises `CatalogueUnavailable`."""
     with database.read() as connection:
-        return _totals(connection, clock())
+        written = _totals(connection, clock())
+        return _counted(connection) if written.recordings < few else written
 
 
 def write_figures(database: Database, *, clock: Callable[[], datetime] = utc_now) -> bool:

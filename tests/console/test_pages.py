@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from recordings.access import Role
+from recordings.catalogue import stats
 from recordings.catalogue.tables import copies, recordings
 from recordings.model import State
 from tests.test_house import ROOT
@@ -163,6 +164,15 @@ def test_the_overview_says_that_all_is_well_and_how_much_there_is(site):
     assert re.search(r"Workers seen within the last minute 1\b", text)
     assert "None: no copy is waiting to be stored" in text
     assert re.search(r"file://\S+/recordings 0 0 0 0 0 1 [\d.]+ (bytes|KiB|MiB)", text)
+
+
+def test_the_overview_counts_a_call_that_has_just_come(site):
+    browser = site.browser(Role.VIEWER)
+    stats.write_figures(site.deployment.wiring.database)
+    site.call()
+    text = text_of(browser.get("/"))
+    assert "Recordings 1" in text
+    assert "no recording has come yet" not in text
 
 
 def test_the_overview_of_an_empty_catalogue_says_what_to_do_first(site, until):
