@@ -1,4 +1,4 @@
-"""Looking up: recordings as people and plugins see them, joined to what is known of their call."""
+"""Reads recordings as people and plugins see them: with their copies, and with what is known of their call."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ _COPY, _CALL = len(_NAMES), len(_NAMES) + len(_COPY_NAMES)  # where their column
 
 
 def _call_behind() -> ColumnElement[Any]:
-    """The row of the call behind a recording: its own with a leg, else the first of its own and those that moved in.
+    """The id of a recording's call.
+
+    It is the call of the recording's conversation, if that call has a leg. Else it is the oldest of: the call of the
+    conversation, and the calls whose leg was moved into the conversation.
 
     The legs of a named conversation ask the answer webhook under a conversation of their own and are then moved.
     """
@@ -169,5 +172,5 @@ def _copy(columns: Sequence[Any]) -> Copy:
     row = dict(zip(_COPY_NAMES, columns, strict=True))
     state = State(row["state"])
     names = ("storage", "key", "size", "sha256", "content_type", "attempts", "error", "stored_at")
-    later = row["due_at"] if state in (State.WAITING, State.BLOCKED) else None
-    return Copy(**{name: row[name] for name in names}, state=state, next_attempt_at=later)
+    next_attempt = row["due_at"] if state in (State.WAITING, State.BLOCKED) else None
+    return Copy(**{name: row[name] for name in names}, state=state, next_attempt_at=next_attempt)

@@ -1,4 +1,7 @@
-"""The catalogue in numbers, for a monitor that asks each few seconds: the rows of what is stored are never read."""
+"""The catalogue in numbers, for a monitor that asks every few seconds.
+
+Stored copies are counted without reading their rows.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .tables import REFUSED, copies, deliveries, recordings
 
 _OPEN = [state.value for state in State if state is not State.STORED]
 
-# What is stored is nearly everything, and is what remains: so only the others are looked at one by one.
+# Nearly all copies are stored. So only the other states are counted, and the stored copies are the rest of the total.
 _NUMBER = func.count().label("number")
 _COPIES = select(copies.c.storage, _NUMBER).group_by(copies.c.storage)
 _NOT_STORED = (
@@ -35,7 +38,7 @@ _REFUSED_TIMES = (
 
 @dataclass(frozen=True, slots=True)
 class CatalogueStats:
-    """`copies` by (storage, state), those that are 0 left out.
+    """`copies` is the number of copies by (storage, state), without the numbers that are 0.
 
     `refused_at`: when a delivery was last turned away, by whether its token was made like Vonage's.
     """
@@ -46,7 +49,7 @@ class CatalogueStats:
 
 
 def count(database: Database, deadline: Deadline | None = None) -> CatalogueStats:
-    """All of it in one view. Raises `CatalogueUnavailable`, at the deadline at the latest."""
+    """Count everything in one transaction. Raises `CatalogueUnavailable`, at the deadline at the latest."""
     with database.read(deadline) as connection:
         totals = {row.storage: row.number for row in connection.execute(_COPIES)}
         counts = {(row.storage, State(row.state)): row.number for row in connection.execute(_NOT_STORED)}
