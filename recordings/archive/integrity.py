@@ -1,6 +1,6 @@
-"""What proves that a store holds a recording: what the store says about it, and the checks that all of it agrees.
+"""Proves that a storage holds a recording: compares what was sent with what the storage answers.
 
-A stranger's backend may answer with objects or with mappings, and its error for a missing key may be any class with the
+A plugin's backend may answer with objects or with mappings, and its error for a missing key may be any class with the
 right name; both are translated here.
 """
 
@@ -44,7 +44,7 @@ def head(backend: StorageBackend, key: str) -> ObjectInfo | None:
     try:
         answer: Any = backend.head(key)
     except Exception as error:
-        # A stranger's backend need not import our class: its name is the contract.
+        # A plugin's backend need not import our class: only the name of the class counts.
         if isinstance(error, FileNotFoundError) or type(error).__name__ == "ObjectNotFound":
             return None
         raise
