@@ -69,7 +69,7 @@ def _start(verification: Verification, after: str | None) -> int:
     from recordings.care.verify import NoSuchRecording
 
     try:
-        return verification.place(after) if after else 0
+        return verification.row_of(after) if after else 0
     except NoSuchRecording as error:
         raise click.UsageError(str(error)) from error
 
