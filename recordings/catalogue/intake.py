@@ -174,17 +174,11 @@ class Intake:
     def _store_deliveries(
         self, connection: Connection, arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome]]
     ) -> None:
-        """Insert the raw deliveries, and the rows of call events and transcriptions, which refer to them.
-
-        Most deliveries only announce a recording, so no row refers to them: all of these are one INSERT.
-        """
+        """Insert the raw deliveries; all that no row of a call event or a transcription refers to in one INSERT."""
         plain = []
-        for arrival, of_delivery in zip(arrivals, outcomes, strict=True):
-            verdict = {
-                "outcome": _delivery_outcome(of_delivery),
-                "recording_id": of_delivery[0].recording_id if of_delivery else None,
-            }
-            if self._has_enough_rows(arrival, of_delivery):
+        for arrival, results in zip(arrivals, outcomes, strict=True):
+            verdict = {"outcome": _outcome_of(results), "recording_id": results[0].recording_id if results else None}
+            if self._has_enough_rows(arrival, results):
                 continue
             further = [event for event in arrival.events if not isinstance(event, Announcement)]
             if arrival.row_id is None and not further:
@@ -249,10 +243,7 @@ class Intake:
         return outcomes
 
     def _insert_new(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], int]:
-        """The ids of the recordings that were not known before, by identity.
-
-        When two rows have one identity, the first is inserted.
-        """
+        """The ids of the recordings that were not known before, by identity; of equal identities the first counts."""
         if not rows:
             return {}
         result = connection.execute(self._new_recordings, rows)
@@ -271,8 +262,7 @@ class Intake:
         if (known.recording_url, known.conversation_key) == (row["recording_url"], row["conversation_key"]):
             return _Outcome("repeat", known.id)
         log.warning(
-            "Recording %s was announced again with another URL or conversation; the first announcement stands.",
-            event.recording_uuid,
+            "Recording %s was announced with another URL or conversation; the first stands.", event.recording_uuid
         )
         return _Outcome("conflict", known.id)
 
@@ -380,10 +370,10 @@ class Intake:
 
 def _accepted(outcomes: Sequence[_Outcome], copy_ids: Mapping[int, Sequence[int]]) -> Accepted:
     ids = (copy_id for outcome in outcomes if outcome.wanted for copy_id in copy_ids[outcome.recording_id])
-    return Accepted(_delivery_outcome(outcomes), tuple(ids))
+    return Accepted(_outcome_of(outcomes), tuple(ids))
 
 
-def _delivery_outcome(outcomes: Sequence[_Outcome]) -> str:
+def _outcome_of(outcomes: Sequence[_Outcome]) -> str:
     """The outcome of a delivery: that of its first announcement."""
     return outcomes[0].name if outcomes else "noted"
 
@@ -393,10 +383,7 @@ def _identity(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _prepare_again(connection: Connection, row_id: int, delivery: Delivery, verdict: Mapping[str, Any]) -> int:
-    """Delete the events that this stored delivery brought before.
-
-    Its outcome stays, unless it was refused or unreadable.
-    """
+    """Delete the events that this delivery brought before. Its outcome stays, unless it was refused or unreadable."""
     for table in (call_events, transcriptions):
         connection.execute(delete(table).where(table.c.delivery_id == row_id))
     unused = and_(deliveries.c.id == row_id, deliveries.c.outcome.in_(("refused", "unreadable")))
