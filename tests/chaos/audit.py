@@ -1,4 +1,4 @@
-"""The account at the end: every acknowledged recording is stored once, byte for byte, and no file lies beside them.
+"""Checks at the end that every acknowledged recording is stored once, byte for byte, and that there is no other file.
 
 The application's own command and the folder say what is stored; the pretend Vonage says what should be.
 """
@@ -40,7 +40,7 @@ class Account:
 
 
 def audit(deployment: Deployment, announced: Announced) -> Account:
-    """Compare what was promised with what is there."""
+    """Compare the acknowledged recordings with what is stored."""
     listed = Checkout().list_recordings(deployment.env, 300)
     files = {path.relative_to(deployment.storage).as_posix(): path for path in _files(deployment.storage)}
     known = announced.acknowledged | announced.refused

@@ -1,5 +1,6 @@
-"""The long form of the proof, one line for each mode: python tests/chaos/run.py --recordings 10000 --kills 1000
+"""The kill storm of `test_kill_storm` for as long as you like, one line for each mode:
 
+    $ python tests/chaos/run.py --recordings 10000 --kills 1000
     embedded: acknowledged 10000, stored 10000, lost 0, doubled 0, partial 0, overlaps 0, kills 1000, 812 s
 
 Exit status 1 when any mode has anything but zeros; its folder, with every log, is kept then.
