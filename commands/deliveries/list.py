@@ -27,7 +27,7 @@ class Parts(Protocol):
 @click.command("list")
 @outcome_option
 @since_option
-@click.option("--recording", "recording_uuid", help="Only those that announced this recording.")
+@click.option("--recording", "recording_uuid", help="Only deliveries that announced this recording.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_parts
 def command(

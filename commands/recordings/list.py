@@ -26,7 +26,7 @@ class Parts(Protocol):
 
 
 @click.command("list")
-@click.option("--state", type=click.Choice([state.value for state in State]), help="Only those that show this state.")
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only recordings in this state.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_parts
 def command(parts: Parts, state: str | None, as_json: bool) -> None:
