@@ -26,6 +26,7 @@ import settings as environment
 if TYPE_CHECKING:
     from recordings.care.readiness import Readiness
     from recordings.catalogue.database import Database
+    from recordings.catalogue.inbox import Inbox
     from recordings.catalogue.missing import MissingCalls
     from recordings.catalogue.people import People
     from recordings.catalogue.schedule import Schedule
@@ -61,6 +62,8 @@ class Parts(Protocol):
     def schedule(self) -> Schedule: ...
     @property
     def missing(self) -> MissingCalls: ...
+    @property
+    def inbox(self) -> Inbox: ...
     @property
     def workers(self) -> Workers: ...
     @property

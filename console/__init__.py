@@ -1,4 +1,4 @@
-"""The door for browsers, programs and monitors: health, metrics, audio, and who may come in.
+"""The door for browsers, programs and monitors: the pages, health, metrics, and who may come in.
 
 A door translates: it asks the heart and shows the answer. It decides nothing about a recording's life, and it reads no
 settings: what it needs of them it is given.
@@ -13,10 +13,10 @@ from flask import Flask
 
 from recordings.care.readiness import Readiness
 
-from . import access, health, metrics
+from . import access, health, metrics, pages
 
 
-class Parts(access.Parts, metrics.Parts, Protocol):
+class Parts(access.Parts, metrics.Parts, pages.Parts, Protocol):
     """What this room uses, each part made at its first use."""
 
 
@@ -34,6 +34,7 @@ def register(app: Flask, parts: Parts, readiness: Callable[[], Readiness], chose
     `/metrics` to all. The parts and `readiness` are made at their first use.
     """
     access.register(app, parts, chosen)
+    app.register_blueprint(pages.create_blueprint(parts, readiness, public_url=chosen.public_url))
     app.register_blueprint(health.create_blueprint(readiness, api_tokens=chosen.api_tokens))
     app.register_blueprint(
         metrics.create_blueprint(

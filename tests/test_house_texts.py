@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import pytest
 
 import commands
 import settings
-from tests.test_house import ROOT, names, tracked
+from tests.test_house import ROOT, tracked
 
 ROOMS = "webhooks|recordings|backends|plugins|console|commands|simulator|bench|tests"
 DOCUMENTS = [path for path in tracked("*.md", "app.json", "Procfile") if path.name != "CHANGELOG.md"]
@@ -83,9 +82,3 @@ def is_command(line: str) -> bool:
 def test_every_command_that_a_text_names_is_there():
     named = mentions(r"`flask ((?:[a-z][a-z-]+)(?: [a-z][a-z-]+)*)", CODE + DOCUMENTS)
     assert sorted({f"{path.relative_to(ROOT)}: {line}" for path, line in named if not is_command(line)}) == []
-
-
-@pytest.mark.skipif((ROOT / "console/templates").is_dir(), reason="there are pages")
-def test_no_text_promises_a_page():
-    promise = r"\b((?:shown?|shows|seen?|listed|appears?|visible)\s+(?:\w+\s+){0,3}in\s+the\s+console)\b"
-    assert names([path for path, _ in mentions(promise, CODE + DOCUMENTS)]) == []

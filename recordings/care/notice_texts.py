@@ -35,7 +35,6 @@ class _Words(NamedTuple):
     many: str
     over: str
     advice: str
-    page: str
 
 
 _WORDS = {
@@ -45,7 +44,6 @@ _WORDS = {
         "a worker archives again",
         "Start a worker: flask worker, or the app itself with EMBEDDED_WORKER=true. If one runs, read its log. Nothing "
         "is lost yet: Vonage keeps a recording for 30 days. What waits: flask recordings list",
-        "system",
     ),
     Trouble.NEARING: _Words(
         "1 copy is not stored, and Vonage deletes its recording in less than 3 days",
@@ -53,7 +51,6 @@ _WORDS = {
         "no recording nears its deletion by Vonage unstored",
         "This is the most urgent trouble: after that the audio is gone. See why they are not stored, and mend it: "
         "flask doctor, flask recordings show UUID. Then: flask recordings retry UUID",
-        "attention",
     ),
     Trouble.BLOCKED: _Words(
         "1 copy is blocked",
@@ -62,7 +59,6 @@ _WORDS = {
         "A key, a permission or a bucket is wrong, and only a person can mend it. See which: flask doctor, "
         "flask recordings list --state blocked. After that they are tried within an hour, or at once: "
         "flask recordings retry UUID",
-        "attention",
     ),
     Trouble.FAILED: _Words(
         "1 copy has failed",
@@ -70,7 +66,6 @@ _WORDS = {
         "no copy is failed",
         "They are not tried again by themselves. See why: flask recordings list --state failed. After the mend: "
         "flask recordings retry UUID",
-        "attention",
     ),
     Trouble.MISSING: _Words(
         "1 call brought no recording",
@@ -78,9 +73,14 @@ _WORDS = {
         "no call lacks its recording",
         "They were told to record, and Vonage announced nothing. See which: flask recordings missing. See whether an "
         "event was refused: flask deliveries list --outcome refused. Vonage keeps the audio for 30 days",
-        "attention",
     ),
 }
+
+
+def describe(kind: Trouble, number: int) -> tuple[str, str]:
+    """What a trouble is, such as `1 copy is blocked`, and what to do about it."""
+    words = _WORDS[kind]
+    return words.one if number == 1 else words.many.format(_number(number)), f"{words.advice}."
 
 
 def compose(notices: Sequence[Notice], public_url: str) -> tuple[str, str]:
@@ -103,10 +103,9 @@ def compose_test(public_url: str, now: datetime) -> tuple[str, str]:
 
 
 def _fact(notice: Notice) -> str:
-    words = _WORDS[notice.kind]
     if notice.change is Change.ENDED:
-        return words.over
-    return words.one if notice.number == 1 else words.many.format(_number(notice.number))
+        return _WORDS[notice.kind].over
+    return describe(notice.kind, notice.number)[0]
 
 
 def _paragraph(notice: Notice, public_url: str) -> str:
@@ -116,7 +115,7 @@ def _paragraph(notice: Notice, public_url: str) -> str:
     if notice.change is Change.ENDED:
         return f"{fact[0].upper()}{fact[1:]}. There was trouble since {since}; nothing is left to do about it."
     grown = f", {_number(notice.before)} of them at the last notice" if notice.change is Change.GREW else ""
-    page = f"\nPage: {public_url}/{words.page}" if public_url else ""
+    page = f"\nPage: {public_url}/" if public_url else ""
     return f"{fact[0].upper()}{fact[1:]} (since {since}{grown}).\n{words.advice}.{page}"
 
 

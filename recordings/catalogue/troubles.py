@@ -7,10 +7,11 @@ Each number stops at `MOST`, so that counting stays quick. Nothing is written he
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
 
 from recordings.clock import utc_now
 from recordings.model import State
@@ -32,6 +33,13 @@ _IDLE_SECONDS = 300.0
 
 _OPEN = [state.value for state in State if state not in (State.STORED, State.EMPTY)]
 _ended_at = func.coalesce(recordings.c.end_time, recordings.c.start_time, recordings.c.received_at)
+_FIRST = (
+    select(recordings.c.id, _ended_at.label("ended_at"))
+    .where(recordings.c.state == bindparam("state"), recordings.c.received_at > bindparam("since"))
+    .where(_ended_at > bindparam("since"))
+    .order_by(recordings.c.received_at, recordings.c.id)
+    .limit(1)
+)
 
 
 class Trouble(StrEnum):
@@ -42,6 +50,14 @@ class Trouble(StrEnum):
     BLOCKED = "blocked"
     FAILED = "failed"
     MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The row of a recording of which a copy is not stored, and when Vonage deletes it."""
+
+    row_id: int
+    at: datetime
 
 
 class Troubles:
@@ -65,6 +81,19 @@ class Troubles:
             }
         missing = min(MOST, self._missing.count(since=now - _KEPT))
         return {Trouble.IDLE: self._idle(), **numbers, Trouble.MISSING: missing}
+
+    def next_deletion(self) -> Deletion | None:
+        """Of the recordings with a copy that is not stored, the one that Vonage deletes next; None: all are stored.
+
+        Of each state only the recording that was announced first is looked at: an index gives it at once. Vonage
+        announces a recording when it ends, so it is the one that ended first.
+        """
+        since = self._clock() - _KEPT
+        with self.database.read() as connection:
+            rows = [connection.execute(_FIRST, {"state": state, "since": since}).first() for state in _OPEN]
+        return min(
+            (Deletion(row.id, row.ended_at + _KEPT) for row in rows if row), key=lambda row: row.at, default=None
+        )
 
     def _idle(self) -> int:
         """The copies that wait while no worker lives."""

@@ -234,3 +234,20 @@ def test_without_a_player_it_says_what_to_do(deployment, call, player):
     assert (result.exit_code, "--out FILE" in result.stderr) == (1, True)
     player("exit 3")
     assert "exit code 3" in deployment.run("recordings", "play", event.recording_uuid).stderr
+
+
+def test_who_plays_downloads_or_exports_at_a_shell_is_noted(deployment, call, player, tmp_path):
+    event, _ = call("447700900001")
+    player("exit 0")
+    deployment.run("recordings", "play", event.recording_uuid)
+    deployment.run("recordings", "play", event.recording_uuid, "--out", tmp_path / "one.mp3")
+    deployment.run("recordings", "export", "--csv", tmp_path / "all.csv")
+    deployment.run("recordings", "export", "--zip", tmp_path / "all.zip")
+    entries = [*deployment.wiring.people.audit.entries()][::-1]
+    actions = [(entry.action, entry.recording_uuid, entry.kind) for entry in entries]
+    uuid = event.recording_uuid
+    assert actions == [
+        *(("play", uuid, "command"), ("download", uuid, "command"), ("export", None, "command")),
+        *(("export", None, "command"), ("export", uuid, "command")),
+    ]
+    assert "447700900001" not in str([entry.detail for entry in entries])

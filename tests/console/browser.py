@@ -38,19 +38,18 @@ class Browser:
 
 @pytest.fixture
 def opened(deploy):
-    """`opened(**settings)`: a deployment with a few views to look at, as the pages and the API will have them."""
+    """`opened(**settings)`: a deployment with a few views to look at beside its pages."""
 
     def make(**settings):
         deployment = deploy(**settings)
         app = deployment.app
 
-        @app.get("/", endpoint="overview")
-        def overview():
+        @app.get("/me", endpoint="me")
+        def me():
             actor = current_actor()
             return f"{actor.name} {actor.role.word} {actor.kind} {actor.address}"
 
-        app.add_url_rule("/api/me", "me", overview)
-        app.add_url_rule("/recordings/<int:number>", "recording", lambda number: f"{number}")
+        app.add_url_rule("/api/me", "api_me", me)
         for role in Role:
             view = require(role)(lambda: "done")
             app.add_url_rule(f"/{role.word}", role.word, view, methods=["GET", "POST"])

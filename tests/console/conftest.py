@@ -7,5 +7,6 @@ from tests.services.deployment import deploy
 from tests.services.servers import postgres_server_url, postgres_url
 
 from .browser import opened
+from .site import site
 
-__all__ = ["backend", "deploy", "opened", "postgres_server_url", "postgres_url", "serve"]
+__all__ = ["backend", "deploy", "opened", "postgres_server_url", "postgres_url", "serve", "site"]

@@ -28,7 +28,7 @@ def test_without_a_setting_or_an_account_no_page_exists(opened, path, method):
     "headers", [{"X-Remote-User": "admin"}, {"Host": "127.0.0.1"}, {"X-Forwarded-For": "127.0.0.1"}]
 )
 def test_nothing_in_a_request_opens_the_door(opened, headers):
-    reply = opened().client.get("/", headers=headers, environ_base={"REMOTE_ADDR": "127.0.0.1"})
+    reply = opened().client.get("/me", headers=headers, environ_base={"REMOTE_ADDR": "127.0.0.1"})
     assert reply.status_code == 404
 
 
@@ -72,7 +72,7 @@ def test_a_stranger_is_sent_to_the_log_in_page_and_then_to_what_was_wanted(opene
     assert (reply.status_code, reply.headers["Location"]) == (302, "/login")
     reply = browser.sign_in()
     assert (reply.status_code, reply.headers["Location"]) == (303, "/recordings/17?q=abc")
-    assert browser.get("/").get_data(as_text=True) == "admin admin account 127.0.0.1"
+    assert browser.get("/me").get_data(as_text=True) == "admin admin account 127.0.0.1"
     assert browser.get("/login").headers["Location"] == "/"
 
 
@@ -82,7 +82,7 @@ def test_an_account_signs_in_with_its_role_which_may_change_at_once(opened):
     accounts.add("anna", Role.LISTENER, PASSWORD, by=BY)
     browser = Browser(deployment)
     assert browser.sign_in("Anna").headers["Location"] == "/"
-    assert browser.get("/").get_data(as_text=True) == "anna listener account 127.0.0.1"
+    assert browser.get("/me").get_data(as_text=True) == "anna listener account 127.0.0.1"
     accounts.set_role("anna", Role.VIEWER, by=BY)
     assert browser.get("/listener").status_code == 403
 
@@ -98,7 +98,7 @@ def test_a_wrong_name_or_password_is_refused_with_one_and_the_same_sentence(open
     reply = browser.sign_in(name, password)
     assert reply.status_code == 403
     assert "This name and password do not fit." in reply.get_data(as_text=True)
-    assert browser.get("/").status_code == 302
+    assert browser.get("/me").status_code == 302
 
 
 def test_a_form_without_its_fields_is_refused(opened):
@@ -109,12 +109,12 @@ def test_a_form_without_its_fields_is_refused(opened):
 def test_sessions_end_when_the_password_changes(opened):
     first = Browser(opened(CONSOLE_PASSWORD=PASSWORD))
     first.sign_in()
-    assert first.get("/").status_code == 200
+    assert first.get("/me").status_code == 200
     cookie = first.client.get_cookie("__Host-tapekeeper").value
     for password, status in ((PASSWORD, 200), (OTHER, 302)):
         other = opened(CONSOLE_PASSWORD=password).app.test_client()
         other.set_cookie("__Host-tapekeeper", cookie)
-        assert other.get("/").status_code == status, "the same key in another process"
+        assert other.get("/me").status_code == status, "the same key in another process"
 
 
 @pytest.mark.parametrize("end", ["set_password", "remove", "anew"])
@@ -124,14 +124,14 @@ def test_sessions_of_an_account_end_with_its_password_and_with_the_account(opene
     accounts.add("anna", Role.LISTENER, PASSWORD, by=BY)
     browser = Browser(deployment)
     browser.sign_in("anna")
-    assert browser.get("/").status_code == 200
+    assert browser.get("/me").status_code == 200
     if end == "set_password":
         accounts.set_password("anna", OTHER, by=BY)
     else:
         accounts.remove("anna", by=BY)
     if end == "anew":
         accounts.add("anna", Role.ADMIN, PASSWORD, by=BY)
-    assert browser.get("/").status_code == 302
+    assert browser.get("/me").status_code == 302
 
 
 def test_a_session_ends_after_seven_days_however_busy_it_is(opened):
@@ -140,7 +140,7 @@ def test_a_session_ends_after_seven_days_however_busy_it_is(opened):
     for age, status in ((6 * 86400, 200), (7 * 86400, 302)):
         with browser.client.session_transaction() as session:
             session["since"] = time.time() - age
-        assert browser.get("/").status_code == status
+        assert browser.get("/me").status_code == status
 
 
 def test_signing_out_ends_the_session(opened):
@@ -149,7 +149,7 @@ def test_signing_out_ends_the_session(opened):
     browser.sign_in()
     token = browser.token("/nothing")
     assert browser.post("/logout", token).headers["Location"] == "/login"
-    assert browser.get("/").status_code == 302
+    assert browser.get("/me").status_code == 302
     assert noted(deployment) == [("admin", "sign-in", "127.0.0.1"), ("admin", "sign-out", "127.0.0.1")]
 
 
@@ -178,7 +178,7 @@ def test_a_changed_cookie_is_a_strangers(opened, change):
     browser.sign_in()
     cookie = browser.client.get_cookie("__Host-tapekeeper").value
     browser.client.set_cookie("__Host-tapekeeper", change(cookie))
-    assert browser.get("/").status_code == 302
+    assert browser.get("/me").status_code == 302
 
 
 def test_below_a_path_of_a_proxy_links_and_redirects_hold_the_path(opened):
@@ -278,7 +278,7 @@ def test_a_wrong_token_is_refused_also_beside_a_cookie(opened, header):
 def test_another_scheme_of_a_proxy_before_us_does_not_disturb(opened):
     browser = Browser(opened(CONSOLE_PASSWORD=PASSWORD))
     browser.sign_in()
-    assert browser.get("/", headers={"Authorization": "Basic eDp5"}).status_code == 200
+    assert browser.get("/me", headers={"Authorization": "Basic eDp5"}).status_code == 200
 
 
 def test_the_fixed_tokens_are_viewers_and_a_revoked_one_is_nobody(opened):

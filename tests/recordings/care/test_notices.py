@@ -98,7 +98,7 @@ def test_a_notice_says_what_how_many_since_when_and_what_to_do(notifier, block, 
     assert (notice["title"], notice["type"]) == ("Tapekeeper: 2 copies are blocked", "warning")
     assert "since 2026-11-22 12:00 UTC" in notice["message"]
     assert "flask recordings list --state blocked" in notice["message"]
-    assert "https://tapes.example/attention" in notice["message"]
+    assert "https://tapes.example/\n" in notice["message"]
 
 
 def test_a_trouble_is_told_once_then_at_most_each_hour_while_it_grows_and_once_when_it_is_over(

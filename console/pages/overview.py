@@ -1,0 +1,93 @@
+"""`/`: whether all is well, and if it is not, what needs a hand and how; then how much there is of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from console.access import current_actor
+from recordings.access import Role
+from recordings.care.notice_texts import describe
+from recordings.care.readiness import Readiness, Report
+from recordings.catalogue.search import RecordingFilter
+from recordings.catalogue.stats import Totals, totals
+from recordings.catalogue.troubles import Trouble, Troubles
+from recordings.clock import utc_now
+from recordings.model import State
+
+from .links import Links
+from .parts import Parts
+
+_FOR_OPERATORS = "An operator of this console sees why, and so does whoever reads the log."
+_STATES = tuple(state for state in State if state is not State.EMPTY)  # a recording without audio has no copies
+_LISTS = {
+    Trouble.IDLE: RecordingFilter(states=(State.PENDING, State.WAITING)),
+    Trouble.NEARING: RecordingFilter(states=tuple(state for state in _STATES if state is not State.STORED)),
+    Trouble.BLOCKED: RecordingFilter(states=(State.BLOCKED,)),
+    Trouble.FAILED: RecordingFilter(states=(State.FAILED,)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that needs a hand: what it is, what to do, and the address of the recordings that it is about."""
+
+    fact: str
+    advice: str
+    link: str | None = None
+
+
+def add_routes(blueprint: Blueprint, parts: Parts, readiness: Callable[[], Readiness], links: Links) -> None:
+    """The one page."""
+
+    @blueprint.get("/")
+    def overview() -> ResponseReturnValue:
+        looking = readiness()
+        looking.start()
+        return render_template("pages/overview.html", **_shown(parts, looking.report(), links))
+
+
+def _shown(parts: Parts, report: Report, links: Links) -> dict[str, Any]:
+    troubles = Troubles(parts.database)
+    counted = totals(parts.database)
+    return {
+        "needs": list(_needs(troubles.count(), report, links)),
+        "starting": report.unknown,
+        "totals": counted,
+        "storages": _storages(counted, parts),
+        "states": _STATES,
+        "deletion": troubles.next_deletion(),
+        "workers": parts.workers.living(),
+        "now": utc_now(),
+    }
+
+
+def _needs(counts: Mapping[Trouble, int], report: Report, links: Links) -> Iterator[Need]:
+    """The most urgent need first. That nobody archives is said once, though two parts of the program see it."""
+    is_operator = current_actor().may(Role.OPERATOR)
+    for part, sentence in report.problems.items():
+        if not (part == "worker" and counts[Trouble.IDLE]):
+            yield Need(f"The {part} cannot be used", sentence if is_operator else _FOR_OPERATORS)
+    for kind, number in counts.items():
+        if number:
+            chosen = _LISTS.get(kind)
+            yield Need(*describe(kind, number), links.to_filter(chosen) if chosen else None)
+    for part, sentence in report.warnings.items():
+        yield Need(f"The {part} needs a look", sentence if is_operator else _FOR_OPERATORS)
+
+
+def _storages(counted: Totals, parts: Parts) -> list[tuple[str, list[int], int]]:
+    """For each storage, the former ones last: its copies in each state, and the bytes that are stored in it."""
+    former = sorted({storage for storage, _ in counted.copies} - set(parts.storages))
+    return [
+        (
+            storage,
+            [counted.copies.get((storage, state), 0) for state in _STATES],
+            counted.bytes.get((storage, State.STORED), 0),
+        )
+        for storage in (*parts.storages, *former)
+    ]

@@ -1,0 +1,68 @@
+"""How the pages write a time, a duration, a size and a state: the filters of the templates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from recordings.catalogue.search import Found
+from recordings.model import State
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB")
+
+STATES = {
+    State.PENDING: "Its turn has not come yet; a worker takes it by itself.",
+    State.FETCHING: "A worker is fetching it now.",
+    State.WAITING: "An attempt failed, and it is tried again by itself.",
+    State.BLOCKED: "A setting, a key or a permission is wrong, and only a person can mend it.",
+    State.FAILED: "It is not tried again by itself.",
+    State.STORED: "The storage has confirmed its size and its checksum.",
+    State.EMPTY: "Nothing was recorded.",
+}
+
+
+def state_word(state: State) -> str:
+    """The state as a word, such as `Stored`."""
+    return state.value.capitalize()
+
+
+def state_meaning(state: State) -> str:
+    """A sentence that says what the state means."""
+    return STATES[state]
+
+
+def moment(time: datetime) -> str:
+    """A point in time to the second, with its zone."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def until_then(time: datetime, now: datetime) -> str:
+    """How far a point in time lies ahead: `in 3 days`."""
+    hours = max(0, (time - now) // timedelta(hours=1))
+    number, unit = (hours // 24, "day") if hours >= 48 else (hours, "hour")
+    return f"in {number} {unit}{'' if number == 1 else 's'}" if number else "in less than an hour"
+
+
+def duration(found: Found) -> str:
+    """`3:05`, as it was measured from the audio; `about 3:05`, as Vonage announced it; or nothing."""
+    if found.seconds is not None:
+        return clock(found.seconds)
+    start, end = found.recording.start_time, found.recording.end_time
+    return f"about {clock((end - start).total_seconds())}" if start and end and end >= start else ""
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a player shows them: `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(number: int) -> str:
+    """Bytes as people read them: `3.4 MiB`."""
+    if number < 1024:
+        return f"{number} bytes"
+    power = min(len(_UNITS), (number.bit_length() - 1) // 10)
+    return f"{number / 1024**power:.1f} {_UNITS[power - 1]}"
+
+
+FILTERS = (state_word, state_meaning, moment, until_then, duration, clock, size)
