@@ -1,7 +1,7 @@
 """gunicorn's worker: a thread is given a request only when the whole request has arrived.
 
 gunicorn's own worker reads in a thread and waits there for as long as a client likes to take: as many half-sent
-requests as it has threads switch it off. Here the event loop collects the bytes, and closes a connection that has not
+requests as it has threads stop it. Here the event loop collects the bytes, and closes a connection that has not
 sent a whole request within `READ_SECONDS`. No thread ever reads from a connection. Each kind of request has threads of
 its own, so that a caller's answer never waits for what events or pages wait for.
 
@@ -49,7 +49,7 @@ _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 
 
 class Framing:
-    """Whether all bytes of a request are there. Bytes that make no good request count as all: the parser refuses them.
+    """Finds out whether a request has come completely. A malformed one counts as complete: the parser refuses it.
 
     `whole` tells whether the request ends within the bytes; a connection that had more to send cannot be used again.
     """
@@ -58,7 +58,7 @@ class Framing:
         self._max_line = max_line or MAX_BODY  # gunicorn's 0 is no limit
         self._max_head = max_head
         self._next: Callable[[bytearray], bool] = self._head
-        self._at = 0  # everything before this place has been looked at
+        self._at = 0  # all bytes before this index have been examined
         self._chunks = 0
         self._decoded = 0
         self.head = b""
@@ -218,7 +218,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._make_room()
         if not conn.initialized:
             conn.initialized = True
-            conn.parser = get_parser(self.cfg, (), conn.client)  # it sees what it is given, and never the socket
+            conn.parser = get_parser(self.cfg, (), conn.client)  # it gets bytes from us, and never reads the socket
         conn.accepted = time.monotonic()
         conn.sock.setblocking(False)
         framing, data = self._new_framing(), bytearray(conn.parser.unreader.take_buffered())
@@ -265,7 +265,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     # --- Reading ------------------------------------------------------------------------------------------------------
 
     def _readable(self, conn: Any, sock: socket.socket) -> None:
-        """Take what has come. An error here would end the whole process, so it ends this connection alone."""
+        """Read what has come.
+
+        An error would end the whole process, so it is caught, and closes only this connection.
+        """
         try:
             self._receive(conn, sock)
         except Exception:
@@ -320,7 +323,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._arriving[conn] = _Arriving(time.monotonic() + LINGER_SECONDS)
 
     def _make_room(self) -> None:
-        """Close the connection that has waited longest for its client; a whole request waits for nobody."""
+        """Close the connection that has waited longest for its client.
+
+        Whole requests are with a thread, so they stay.
+        """
         if self._arriving:
             self._drop(next(iter(self._arriving)))
         elif self.keepalived_conns:

@@ -1,7 +1,8 @@
-"""What a process that serves has beside the parts: the doors' routes, the embedded worker, the checks of `/readyz`.
+"""What only a web process has: the routes of the doors, the embedded worker, and the checks of `/readyz`.
 
-The worker and the checks begin after the last fork, whatever server runs the app: by the hook in `gunicorn.conf.py`; at
-once under servers that never fork; else with the first request. Settings and parts come from `wsgi`, which makes this.
+The worker and the checks must start after the server's last fork: under gunicorn the hook in `gunicorn.conf.py` starts
+them, under servers that never fork they start at once, and under any other server with the first request. `wsgi` makes
+`Serving`, and gives it the settings and the parts.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from telling import Telling
     from webhooks.context import WebhookContext
 
-# Servers that run the app in the process that imports it. Any other one may fork after the import, as gunicorn does
-# with --preload and uWSGI without lazy-apps; no thread of ours would live on in the child.
+# Servers that run the app in the process that imports it. Any other server may fork after the import, as gunicorn does
+# with --preload and uWSGI without lazy-apps; the child would have none of the threads that we started before.
 _NEVER_FORK = ("waitress", "cheroot", "mod_wsgi")
 _STORAGE_SECONDS = 30.0  # between two checks of a storage: clouds bill each request
 
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class Parts(Protocol):
-    """What this file uses of the wiring."""
+    """The parts that this module uses."""
 
     @property
     def settings(self) -> Settings: ...
@@ -111,7 +112,7 @@ class Serving:
             self.begin()
 
     def begin(self) -> None:
-        """This process serves. Called again it does nothing, at the cost of one comparison; it raises nothing."""
+        """Start the worker and the checks in this process. Another call costs one comparison. Raises nothing."""
         if self._pid == os.getpid() or not self._guard.acquire(blocking=False):
             return
         try:
@@ -132,7 +133,7 @@ class Serving:
                 os.getpid(),
             )
         self.readiness.start()
-        # Servers other than gunicorn with our configuration file know of no end but this one.
+        # gunicorn's `worker_exit` closes the parts; under any other server only this does.
         atexit.register(self._parts.close)
 
     @cached_property
@@ -166,7 +167,7 @@ class Serving:
         return Readiness(checks, parts.supervisor.start)
 
     def close(self) -> None:
-        """End the checks. The worker ends with the engine."""
+        """Stop the checks. The embedded worker stops with the engine."""
         atexit.unregister(self._parts.close)
         if "readiness" in self.__dict__:
             self.readiness.stop()

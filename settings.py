@@ -1,8 +1,8 @@
 """Every environment variable in one table: name, type, default, secret or not, help. Parsed once, then frozen.
 
-Only `wsgi.py` and `commands/` read this module, and only this module reads `os.environ` and `.env`. How text becomes a
-value is in `settings_parsers.py`. A wrong value raises `SettingsError`: one line that names the variable, what was read
-(secrets masked) and what to write.
+Only `wsgi.py`, `serving.py`, `gunicorn.conf.py` and `commands/` read this module, and only this module reads
+`os.environ` and `.env`. How text becomes a value is in `settings_parsers.py`. A wrong value raises `SettingsError`: one
+line that names the variable, what was read (secrets masked) and what to write.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Set
 
 
 def _for_backends(env: Mapping[str, str]) -> dict[str, str]:
-    """What backends are given: everything but our own secrets. The variables of the built-in ones are cleaned too."""
+    """What backends are given: everything but our own secrets; the variables of built-in backends are cleaned."""
     hidden = {item.name.upper() for item in fields(Settings) if item.name.startswith("vonage_")}
     hidden |= {"DATABASE_URL", "API_TOKENS", "CONSOLE_PASSWORD"}
     hidden |= {"NOTIFY_URLS", "EVENT_WEBHOOK_URL", "EVENT_WEBHOOK_SECRET"}
@@ -259,7 +259,7 @@ def _for_backends(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def misspelt(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variables that are set and that nobody reads, each with the name that was probably meant."""
+    """Variables that are set and unknown, each with the known name that was probably meant."""
     known = [name for name, *_ in variables()]
     strange = sorted((os.environ if environ is None else environ).keys() - set(known))
     return {name: near[0] for name in strange if (near := get_close_matches(name, known, 1, 0.9))}
@@ -290,14 +290,14 @@ def _inconsistencies(settings: Settings) -> Iterator[SettingsError]:
 
 
 def require_serving(settings: Settings) -> Settings:
-    """The same settings, once everything that answering calls and archiving needs is there."""
+    """The same settings. Raises `SettingsError` when something that answering calls and archiving needs is not set."""
     for problem in lacking(settings):
         raise problem
     return settings
 
 
 def lacking(settings: Settings) -> Iterator[SettingsError]:
-    """Everything that answering calls and archiving needs, and that is not there."""
+    """What answering calls and archiving needs, and what is not set."""
     required = {
         "VONAGE_APPLICATION_ID": "copy it from your application's page in the Vonage dashboard",
         "VONAGE_PRIVATE_KEY": "paste the application's private.key, or write its path",

@@ -1,4 +1,4 @@
-"""The fuse box: the only file that knows every room. It makes the parts by the settings, joins them, and closes them.
+"""The only file that knows every room: it makes the parts from the settings, connects them, and closes them.
 
 `gunicorn "wsgi:create_app()"` serves; `flask` finds this file by itself and gets the same app, but with nothing checked
 or opened before a command needs it, so that a command works where another setting is still missing. For the same reason
@@ -71,7 +71,7 @@ log = logging.getLogger(__name__)
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """The application. Raises `SettingsError` when it is to serve and a setting is wrong or missing.
 
-    For a command, what is wrong waits in `Wiring.problems`: `flask doctor` lists it, any other one stops at it.
+    For a command, wrong settings are kept in `Wiring.problems`: `flask doctor` lists them, any other command stops.
     """
     context = click.get_current_context(silent=True)
     serving = context is None or context.info_name == "run"
@@ -95,14 +95,14 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     if serving and context is not None:
         app.extensions["tapekeeper.demo_door"].open([context.params.get("host")])
         context.call_on_close(wiring.close)
-    if serving and environ is None:  # with settings of its own choice, a test or a program starts what it wants
+    if serving and environ is None:  # a caller with an `environ` of its own, such as a test, starts what it wants
         wiring.serving.begin_with(app, context)
     return app
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """Every part, made at its first use, out of the settings; `close` ends them all."""
+    """Every part of the program, made from the settings at its first use; `close` closes all of them."""
 
     settings: Settings
     problems: tuple[SettingsError, ...] = ()
@@ -170,7 +170,7 @@ class Wiring:
 
     @cached_property
     def storages(self) -> dict[str, StorageBackend]:
-        """The configured storages by the URL that the copies know them by."""
+        """The configured storages by their URL, which is also their name in the rows of copies."""
         return {url: self.storage(url) for url in self.settings.storage_url}
 
     def storage(self, url: str) -> StorageBackend:
@@ -277,7 +277,7 @@ class Wiring:
         return Serving(self)
 
     def start_embedded_worker(self) -> None:
-        """This process serves: gunicorn's `post_worker_init` says so, and `Serving` where another server runs."""
+        """Start the worker and the checks of this web process: for gunicorn's `post_worker_init`."""
         self.serving.begin()
 
     @cached_property

@@ -18,7 +18,7 @@ GOAL = 0.4
 
 
 def run(options: Options) -> tuple[list[Row], list[str]]:
-    """Rounds in turns, the same requests to both. SQLite with synchronous=FULL, no worker."""
+    """Measure both in alternating rounds, with the same requests. SQLite with synchronous=FULL, no worker."""
     rounds, count = (QUICK_ROUNDS, QUICK_EVENTS) if options.quick else (ROUNDS, EVENTS)
     ours: list[_Measured] = []
     theirs: list[_Measured] = []

@@ -1,4 +1,4 @@
-"""The load: requests made beforehand, sent over kept-alive connections by one loop that does next to nothing else.
+"""The load generator: it makes requests beforehand and sends them over kept-alive connections, in one simple loop.
 
 A general HTTP client would take as long for a request as a server does for its answer, and be what is measured.
 """
@@ -70,7 +70,7 @@ def _request(signer: Signer, url: str, size: int, now: float) -> bytes:
 
 
 def send(port: int, requests: Sequence[bytes], connections: int, *, expected: str = "204") -> Outcome:
-    """Send them all, so many at once, and wait for the last answer. Raises unless every answer has this status."""
+    """Send all requests, so many at once, and wait for the last answer. Raises unless every answer has this status."""
     outcome, waiting = Outcome(), iter(requests)
     busy = time.process_time()
     with selectors.DefaultSelector() as selector:

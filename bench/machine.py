@@ -1,4 +1,4 @@
-"""What a figure was measured on: the machine and the versions, in two lines; and a process's peak memory."""
+"""Describes the machine and the versions in two lines, and measures a process's memory and processor time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def peak(pid: int) -> int:
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak begin anew at what the process holds now, so that its start does not hide what comes later."""
+    """Reset the peak to the memory that the process holds now, so that its start does not hide later growth."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 

@@ -1,10 +1,10 @@
-"""What the acknowledging of events is measured against: Flask that does nothing."""
+"""A Flask app that does nothing: `bench.acknowledge` compares our webhook with it."""
 
 from flask import Flask
 
 
 def create_app() -> Flask:
-    """One route, the same as ours; no look at the request."""
+    """One route with our webhook's path. It does not read the request."""
     app = Flask("bench.noop", static_folder=None)
 
     @app.post("/webhooks/recordings")

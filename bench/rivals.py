@@ -1,4 +1,4 @@
-"""Runs the SDK's process and reads its answer."""
+"""Runs `bench.sdk`, the official SDK in a process of its own, and reads its result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Downloaded(NamedTuple):
 
 
 def sdk(stage: Stage, folder: Path, urls: Sequence[str], threads: int) -> Downloaded:
-    """Download these with the SDK. A small file more goes first, unmeasured."""
+    """Download these with the SDK. One small file is downloaded first, and not measured."""
     command = [sys.executable, "-m", "bench.sdk", str(stage.key), str(folder), str(threads)]
     lines = "\n".join([stage.url(200_000), *urls])
     done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), input=lines, capture_output=True, text=True)

@@ -1,4 +1,6 @@
-"""The official SDK's way, in a process of its own: `python -m bench.sdk KEY FOLDER THREADS` reads URLs from its input.
+"""Downloads with Vonage's official SDK, in a process of its own.
+
+`python -m bench.sdk KEY FOLDER THREADS` reads URLs from its input.
 
 It answers on its output: seconds from the first download to the last, seconds of processor time, and by how many bytes
 its peak memory grew.

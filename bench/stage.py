@@ -1,4 +1,4 @@
-"""What is measured, set up as it is deployed: the application and the pretend Vonage, each in processes of its own.
+"""Starts what is measured, as it is deployed: the application and the pretend Vonage, each in processes of its own.
 
 Processes, folders and the application's environment live here; no figure is taken here.
 """
@@ -85,7 +85,7 @@ class Stage:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder for a while, beside the code, on the disk that a default deployment writes to: /tmp may be memory."""
+    """A temporary folder beside the code, on the disk that a default deployment writes to: /tmp may be memory."""
     (ROOT / "var").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "var") as path:
         yield Path(path)
@@ -156,7 +156,7 @@ def wait_stored(home: Path, count: int, process: Process, limit: float = 120) ->
 
 @contextmanager
 def asking(home: Path, server: PrivatePostgres | None = None) -> Iterator[Callable[[], int]]:
-    """A question to the catalogue itself: how many copies are stored. Any command would cost processor time."""
+    """A function that counts the stored copies in the catalogue. Running a command would cost processor time."""
     query = "SELECT count(*) FROM copies WHERE state = 'stored'"
     connection: Any
     if server:

@@ -21,7 +21,10 @@ BARE = "import flask, sqlalchemy"
 
 
 def run(options: Options) -> tuple[list[Row], list[str]]:
-    """Rounds in turns, after one that is not counted: it makes the catalogue, and Python's own caches."""
+    """Measure both in alternating rounds.
+
+    The first round is not counted: it makes the catalogue and Python's caches.
+    """
     rounds = QUICK_ROUNDS if options.quick else ROUNDS
     with stage(options) as here:
         home = here.fresh("start")

@@ -32,7 +32,7 @@ CHECKED = {
 
 
 def run(options: Options) -> tuple[list[Row], list[str]]:
-    """Each transfer in a fresh process, ours and theirs in turns; then eight at once."""
+    """Measure each transfer in a fresh process, alternating our backend and the SDK; then eight transfers at once."""
     size, rounds = (QUICK, QUICK_ROUNDS) if options.quick else (SIZE, ROUNDS)
     rows: list[Row] = []
     with ExitStack() as stack:

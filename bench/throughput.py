@@ -27,7 +27,7 @@ GOAL = 10
 
 
 def run(options: Options) -> tuple[list[Row], list[str]]:
-    """Rounds in turns: the same URLs at the same pretend Vonage, eight at once on either side."""
+    """Measure both in alternating rounds: the same URLs at the same pretend Vonage, eight transfers at once."""
     rounds, count = (QUICK_ROUNDS, QUICK_FILES) if options.quick else (ROUNDS, FILES)
     apart: list[_Measured] = []
     lone: list[_Measured] = []

@@ -43,8 +43,9 @@ command = click.Group("simulate", help="Try the running app without Vonage.")
 def call(parts: Parts, flow: str, url: str | None, port: int, timeout: float) -> None:
     """Place one call, as Vonage would, and wait until its recording is archived.
 
-    The app must be running with the same settings as this command, and RECORDING_HOSTS must hold the pretend Vonage's
-    address (http://127.0.0.1:4010). Exit code 1 when the recording was not stored.
+    The app must be running with the same settings as this command. RECORDING_HOSTS must hold the pretend Vonage's
+    address (http://127.0.0.1:4010), and this machine must reach the app at PUBLIC_URL. Exit code 1 when the recording
+    was not stored.
     """
     base = (url or parts.settings.public_url).rstrip("/")
     if not base:
@@ -69,11 +70,12 @@ def _place(parts: Parts, base: str, flow: str, port: int, timeout: float) -> boo
         click.echo(f"Calling {base}/webhooks/answer/{flow} …")
         result = vonage.call_flow(base, flow)
         for answer in result.answers:
-            click.echo(f"  answered {answer.reply.status} in {answer.reply.seconds * 1000:.0f} ms")
+            status = answer.reply.status or "nothing"
+            click.echo(f"  answered {status} in {answer.reply.seconds * 1000:.0f} ms")
         for complaint in result.complaints:
             click.echo(f"  Vonage would complain: {complaint}", err=True)
         if not result.recordings:
-            click.echo("Nothing was recorded.", err=True)
+            click.echo(f"Nothing was recorded. Is the app running at {base}? See its log.", err=True)
         stored = [_follow(parts, made, timeout) for made in result.recordings]
     return bool(stored) and all(stored)
 
@@ -100,6 +102,9 @@ def _follow(parts: Parts, made: MadeRecording, timeout: float) -> bool:
         click.echo(
             f"  recording {made.recording_uuid}, {made.size} bytes: event answered {reply.status or reply.error}"
         )
+    if not any(reply.accepted for reply in made.replies):
+        click.echo(_why_not_taken_in(parts, made), err=True)
+        return False
     ended = (State.STORED, State.FAILED, State.BLOCKED, State.EMPTY)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -108,9 +113,20 @@ def _follow(parts: Parts, made: MadeRecording, timeout: float) -> bool:
             return _report(recordings[0], made)
         time.sleep(0.2)
     click.echo(
-        f"It was not archived within {timeout:.0f} s. See: flask recordings show {made.recording_uuid}", err=True
+        f"It was not archived within {timeout:.0f} s. See: flask recordings show {made.recording_uuid}. With "
+        "EMBEDDED_WORKER=false, flask worker must run beside the app.",
+        err=True,
     )
     return False
+
+
+def _why_not_taken_in(parts: Parts, made: MadeRecording) -> str:
+    if any(reply.status for reply in made.replies):
+        return "The app refused the recording event: start it with the same settings as this command, and see its log."
+    return (
+        f"The recording event goes to PUBLIC_URL, and {parts.settings.public_url or 'an empty one'} does not answer. "
+        "For a trial, start both the app and this command with PUBLIC_URL=http://127.0.0.1:8000, where the app listens."
+    )
 
 
 def _report(recording: Recording, made: MadeRecording) -> bool:

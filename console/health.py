@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers. `/readyz`: it and all that it needs can be used, as they were seen last.
+"""`/healthz`: the process answers. `/readyz`: the process and the parts that it needs can be used.
 
 Neither waits for anything: what `/readyz` tells is looked at in the background, by `recordings.care.readiness`.
 """
@@ -18,7 +18,10 @@ _NOT_FOR_ALL = "The log says what is wrong, and so does this page to whoever sen
 
 
 def create_blueprint(readiness: Callable[[], Readiness], *, api_tokens: Sequence[str]) -> Blueprint:
-    """The two routes. What is wrong with a part is told to whoever sends one of the tokens; all others see its name."""
+    """The two routes.
+
+    A request with one of the tokens sees what is wrong with a part; any other sees only the part's name.
+    """
     blueprint = Blueprint("health", __name__)
 
     @blueprint.get("/healthz")

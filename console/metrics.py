@@ -34,7 +34,7 @@ from .tokens import holds_token
 
 log = logging.getLogger(__name__)
 
-_VONAGE_KEEPS = timedelta(days=30)  # a recording that is missing for longer cannot be fetched any more
+_VONAGE_KEEPS = timedelta(days=30)  # Vonage has deleted the recordings of older calls
 _SECONDS = 3.0  # for all questions of one scrape
 _MOST_SCRAPES = 2  # at the same time: a database that hangs must not cost the threads that answer calls
 _STATES = [state for state in State if state is not State.EMPTY]  # a recording without audio has no copies
@@ -123,7 +123,7 @@ class _Catalogue(Collector):
         return family
 
     def _refused(self, counts: stats.CatalogueStats) -> Metric:
-        """Whether the token was made like Vonage's tells a wrong secret from a stranger who knocks at the door."""
+        """When a delivery was last refused. `like_vonage`: the secret here is wrong; `other`: a stranger sent it."""
         family = GaugeMetricFamily(
             "tapekeeper_last_refused_timestamp_seconds",
             "When an event was last turned away for its signature, in unix time; 0: never, as far as is kept.",

@@ -1,4 +1,4 @@
-"""Who may see more than everybody: whoever sends one of API_TOKENS, `Authorization: Bearer <token>`."""
+"""Checks API_TOKENS: a request with `Authorization: Bearer <token>` may see what is closed to others."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Writing in the background: one thread and a short queue, so that nobody waits for what may be lost.
+"""Writing in the background: one thread and a short queue, for values that may be lost.
 
-A call that is not noted loses no recording. So a full queue or a broken database costs a line in the log, and nothing
-else.
+No request waits for such a value. When the queue is full or the database is broken, the value is dropped, and the log
+says so. No recording is lost by that.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class BackgroundWriter(Generic[Values]):
                 write()
             except TapekeeperError as error:
                 log.warning("%s: %s", self._loss, error)
-            except Exception:  # nobody else hears of it
+            except Exception:  # no caller waits for this error
                 log.exception(self._loss)
             finally:
                 with self._changed:

@@ -1,6 +1,6 @@
 """How much room a disk has, and how much of it is kept free for the catalogue.
 
-An event that finds no room for its row is lost, and audio can wait for weeks: so audio stops first.
+On a full disk an event cannot be committed and is lost, but audio can be fetched for weeks. So audio stops first.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ MIB = 1024 * 1024
 
 
 class Space(NamedTuple):
-    """The bytes of a file system: those that an ordinary user may still write, and all."""
+    """The bytes of a file system: `free` are those that an ordinary user may still write."""
 
     free: int
     total: int
 
 
-def space(place: int | Path) -> Space:
+def space(file: int | Path) -> Space:
     """The room of the file system on which this open file, or this path, lies. Raises `OSError`."""
-    found = os.statvfs(place)
-    return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+    status = os.statvfs(file)
+    return Space(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
 
 
 def free_bytes(path: Path) -> int:
@@ -36,15 +36,15 @@ def free_bytes(path: Path) -> int:
 def reserve(total: int) -> int:
     """The bytes that are kept free on a file system of this size: 200 MiB, or 1 % where that is more.
 
-    A small file system keeps 5 %: but 8 MiB at the least, since SQLite's log alone grows to 4 MiB, and never more than
-    a quarter.
+    On a small file system the 200 MiB become 5 %, but at least 8 MiB, because SQLite's log alone grows to 4 MiB, and at
+    most a quarter.
     """
     small = max(total // 20, min(8 * MIB, total // 4))
     return max(total // 100, min(200 * MIB, small))
 
 
 def reserve_of(mebibytes: str) -> Callable[[int], int]:
-    """The reserve, by the total, that the variable STORAGE_RESERVE_MB asks for; the usual one where it is empty."""
+    """The reserve, as a function of the total, that STORAGE_RESERVE_MB asks for; `reserve` where it is empty."""
     mebibytes = mebibytes.strip()
     if not mebibytes:
         return reserve

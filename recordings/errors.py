@@ -4,9 +4,10 @@ from __future__ import annotations
 
 
 class TapekeeperError(Exception):
-    """Base of all. `retryable`: time may mend it; `blocked`: only a person will: tried slowly, shown loudly.
+    """The base of all our errors. The class says whether another attempt makes sense.
 
-    `retry_after` is the other side's own wish, in seconds.
+    `retryable`: another attempt may succeed. `blocked`: only a person can mend the cause, so attempts are rare and the
+    error is shown prominently. `retry_after` is the wait in seconds that the other server asked for.
     """
 
     retryable = True
@@ -36,11 +37,11 @@ class SourceError(TapekeeperError):
 
 
 class SourceUnavailable(SourceError):
-    """Not now: 404 before it is ready, 429, 5xx, a time-out, a reset."""
+    """Vonage cannot send the file now: 404 before it is ready, 429, 5xx, a time-out, a reset."""
 
 
 class SourceMissing(SourceUnavailable):
-    """404 or 410: not there yet, not there any more, or asked for in the wrong region. Time tells which."""
+    """404 or 410: the file is not there yet, is gone, or is in another region. Only later attempts show which."""
 
 
 class SourceTruncated(SourceUnavailable):
@@ -62,7 +63,7 @@ class StorageError(TapekeeperError):
 
 
 class StorageUnavailable(StorageError):
-    """Not now: 408, 429, 5xx, a reset, a full disk."""
+    """The store cannot be used now: 408, 429, 5xx, a reset, a full disk."""
 
 
 class ChecksumMismatch(StorageUnavailable):

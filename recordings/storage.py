@@ -39,7 +39,7 @@ class AudioSource(Protocol):
 
     @property
     def size(self) -> int | None:
-        """The bytes to expect, or None; the stream's own `size`, once it is open, is surer."""
+        """The bytes to expect, or None. Once the stream is open, its own `size` is more reliable."""
 
     def open(self) -> AudioStream:
         """Start the transfer: an authorised request to Vonage that the backend never sees."""
@@ -47,7 +47,7 @@ class AudioSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """A store's own word on what it holds now. `created` is False when the key was there before: nothing was written.
+    """What a store says it holds now. `created` is False when the key was there before: nothing was written.
 
     `sha256` is lower-case hex, or None where the backend did not compute one.
     """
@@ -60,7 +60,7 @@ class PutResult:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """A store's own word on one object. `checksums` maps `sha256`, `md5`, `crc32c` to lower-case hex, where known."""
+    """What a store says about one object. `checksums` maps `sha256`, `md5`, `crc32c` to lower-case hex, where known."""
 
     key: str
     size: int
@@ -101,7 +101,7 @@ class StorageBackend(Protocol):
         """Every complete object whose key starts with `prefix`, in the order of the keys."""
 
     def signed_url(self, key: str, expires_in: int) -> str | None:
-        """A URL that serves the object for `expires_in` seconds without other credentials, or None: cannot."""
+        """A URL that serves the object for `expires_in` seconds without other credentials; None: it cannot."""
 
     def check(self) -> None:
         """Raise, with the mend in the message, when the store cannot be used as configured."""

@@ -1,4 +1,4 @@
-"""Limits on waiting: one deadline for everything that a request waits for, and a time limit on strangers' code."""
+"""Limits on waiting: one deadline for everything that a request waits for, and a time limit on plugins' code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REQUEST_SECONDS = 8.0
 class Deadline:
     """The moment after which nothing is waited for any more: `seconds` after `since`, in `ticks`, or after now.
 
-    It is handed down to every wait.
+    Every function that waits gets it as an argument.
     """
 
     def __init__(

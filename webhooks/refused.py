@@ -17,7 +17,9 @@ from recordings.model import Delivery
 
 KEPT_ROUTES = ("recordings", "events", "transcriptions")
 MAX_TOKEN = 8300  # characters: the longest token that is verified, and its scheme
-MOST_UNLIKELY = 5  # of these may wait to be written; the rest of the writer's queue is for what looks like Vonage's
+MOST_UNLIKELY = (
+    5  # UNLIKELY deliveries that may wait to be written; the rest of the queue is for those that look like Vonage's
+)
 
 
 class TokenBucket:
@@ -41,7 +43,7 @@ class TokenBucket:
 
 
 def paces(ticks: Callable[[], float] = time.monotonic) -> dict[Worth, TokenBucket]:
-    """How many of each webhook are kept: of the unlikely ones few, of the others more than a busy site has."""
+    """How many refused deliveries a second are kept: few UNLIKELY ones, and else more than a busy site receives."""
     return {
         Worth.UNLIKELY: TokenBucket(10, 20, ticks),
         Worth.LIKELY: TokenBucket(50, 100, ticks),

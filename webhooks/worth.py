@@ -1,6 +1,6 @@
-"""How much a refused delivery looks like Vonage's: what is most likely real is kept longest.
+"""How much a refused delivery looks like Vonage's: deliveries that are most likely real are kept longest.
 
-The signature's secret is not needed for it, so anybody can imitate what is asked for here. It is no proof of anything.
+What is checked here needs no secret, so anybody can imitate it: it proves nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from .signature import Verifier
 
 
 def worth_of(verifier: Verifier, delivery: Delivery) -> Worth:
-    """`LIKELY` with a token as Vonage makes them, which is new and fits the body; `RECORDING` if it announces one."""
+    """`LIKELY`: the token is made as Vonage makes tokens, is new, and fits the body.
+
+    `RECORDING`: the body also announces one.
+    """
     headers = {"Authorization": delivery.authorization}
     if len(delivery.body) > MAX_LIKELY_BODY:
         return Worth.UNLIKELY

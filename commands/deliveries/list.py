@@ -27,7 +27,7 @@ class Parts(Protocol):
 @click.command("list")
 @outcome_option
 @since_option
-@click.option("--recording", "recording_uuid", help="Only those that announced this recording.")
+@click.option("--recording", "recording_uuid", help="Only deliveries that announced this recording.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_parts
 def command(
@@ -35,9 +35,10 @@ def command(
 ) -> None:
     """The deliveries that are kept, newest last.
 
-    Outcomes: `new` (a recording), `repeat` (known already), `conflict` (known under other particulars), `noted` (a call
-    event or a transcription), `unreadable` (signed, but not understood), `refused` (its signature was bad or missing).
-    They are kept for DELIVERY_RETENTION_DAYS, of the refused ones the newest 1,000 of each webhook.
+    Outcomes: `new` (a recording), `repeat` (known already), `conflict` (known with another URL or conversation),
+    `noted` (a call event or a transcription), `unreadable` (signed, but not understood), `refused` (its signature was
+    bad or missing). They are kept for DELIVERY_RETENTION_DAYS, and of the refused deliveries only so many of each
+    webhook: 1,000 that do not look like Vonage's, and 40,000 that do.
     """
     deliveries = parts.inbox.listing(outcome=outcome, since=since, recording_uuid=recording_uuid)
     if as_json:

@@ -13,9 +13,9 @@ from recordings.clock import iso_utc
 if TYPE_CHECKING:
     from recordings.catalogue.inbox import StoredDelivery
 
-outcome_option = click.option("--outcome", type=click.Choice(OUTCOMES), help="Only those with this outcome.")
+outcome_option = click.option("--outcome", type=click.Choice(OUTCOMES), help="Only deliveries with this outcome.")
 since_option = click.option(
-    "--since", callback=parse_since, help="Only those since then: 2026-11-22, or 12h, 7d for so long ago."
+    "--since", callback=parse_since, help="Only deliveries since a time: 2026-11-22, or 12h or 7d ago."
 )
 
 

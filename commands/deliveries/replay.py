@@ -38,9 +38,9 @@ def command(
 ) -> None:
     """Take deliveries in once more, as if they came now: by their numbers, or all with an --outcome.
 
-    After a wrong VONAGE_SIGNATURE_SECRET is mended: flask deliveries replay --outcome refused. Signatures are judged
-    with the secrets of now, their age as of when they came. It may be repeated: nothing is doubled, and what was taken
-    in before stays as it is. A running worker takes new recordings up by itself.
+    After a wrong VONAGE_SIGNATURE_SECRET is mended: flask deliveries replay --outcome refused. Each signature is
+    checked with the present secrets; its age counts up to the delivery's arrival. It may be repeated: nothing is
+    doubled, and what was taken in before stays as it is. A running worker fetches new recordings by itself.
 
     Exit code 1 when any could not be taken in; the reason stands beside it.
     """

@@ -1,4 +1,4 @@
-"""`flask recordings adopt`: give a recording the URL of a later delivery, by a person's word."""
+"""`flask recordings adopt`: give a recording the URL of a later delivery, because a person decided so."""
 
 from __future__ import annotations
 

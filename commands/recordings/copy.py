@@ -62,9 +62,11 @@ class Parts(Protocol):
 
 
 @click.command("copy", short_help="Fill a storage that was added later.")
-@click.option("--to", "url", required=True, help="The storage that is to get them; it must be in STORAGE_URL.")
+@click.option(
+    "--to", "url", required=True, help="The storage that is to get the recordings; it must be in STORAGE_URL."
+)
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 64), help="Copies at the same time.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @with_parts
 def command(parts: Parts, url: str, jobs: int, dry_run: bool) -> None:
     """Give a storage every recording that has no stored copy there yet.
@@ -128,7 +130,7 @@ def _run(replication: _Replication, total: int, jobs: int) -> Counter[str]:
 def _side_by_side(
     copy: Callable[[int, Recording], str], work: Iterator[tuple[int, Recording]], jobs: int
 ) -> Iterator[str]:
-    """The outcomes as they come. Of `work`, no more is read from the catalogue than is being copied."""
+    """The outcomes, as each copy ends. Reads from `work` only as many recordings as are copied at the same time."""
     running: set[Future[str]] = set()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
     try:

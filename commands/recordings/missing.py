@@ -28,7 +28,7 @@ class Parts(Protocol):
 
 @click.command("missing", short_help="Calls that brought no recording.")
 @click.option(
-    "--since", callback=parse_since, help="Only those found missing since then: 2026-11-22, or 12h, 7d for so long ago."
+    "--since", callback=parse_since, help="Only calls found missing since a time: 2026-11-22, or 12h or 7d ago."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_parts

@@ -69,15 +69,15 @@ def _start(verification: Verification, after: str | None) -> int:
     from recordings.care.verify import NoSuchRecording
 
     try:
-        return verification.place(after) if after else 0
+        return verification.row_of(after) if after else 0
     except NoSuchRecording as error:
         raise click.UsageError(str(error)) from error
 
 
 class _Report:
-    """Prints each finding as it comes, repairs it when `repair` is true, and knows where an interrupted check goes on.
+    """Prints each finding as it comes, repairs it when `repair` is true, and says where an interrupted check can go on.
 
-    `checked` counts copies, `findings` counts faults.
+    `checked` counts copies; `findings` counts faults, and what a repair moved aside is none.
     """
 
     def __init__(self, parts: Parts, *, repair: bool, as_json: bool) -> None:
@@ -113,7 +113,7 @@ class _Report:
             self._print(finding)
 
     def _print(self, finding: Finding, copy: StoredCopy | None = None) -> None:
-        """Print one finding; repair its copy before, when that is wanted."""
+        """Print one finding, after repairing its copy where `repair` is true."""
         self.findings += finding.kind != "aside"
         repaired, repair = self._mend(copy) if copy is not None and self._repair else (None, None)
         if self._bar:

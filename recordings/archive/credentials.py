@@ -1,6 +1,6 @@
 """The application's own credentials: its RSA key, parsed once, and the short-lived JWT made with it.
 
-The private key leaves this module in no form but a signature.
+The private key itself never leaves this module: only signatures made with it do.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ class ApplicationToken:
         return f"ApplicationToken({self._application_id!r})"
 
     def mint(self) -> str:
-        """A fresh token. Without an `acl` it may read files, and no documented `acl` path covers them."""
+        """A fresh token.
+
+        It has no `acl` claim: without one a token may read files, and no documented `acl` path covers them.
+        """
         # How much clock skew Vonage tolerates is not documented: date it a little back.
         issued = self._clock() - timedelta(seconds=10)
         claims = {

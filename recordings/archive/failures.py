@@ -94,7 +94,8 @@ class RetryPolicy:
         """The time after which Vonage no longer has the recording."""
         received = recording.received_at
         end = recording.end_time or recording.start_time or received
-        # Nor can it have ended after its event came: an end time far in the future must not keep it for ever.
+        # A recording cannot have ended after its event came. An end time far in the future would mean attempts without
+        # end.
         if end > received or received - end > timedelta(seconds=self.late):
             end = received
         return end + timedelta(seconds=self.expires)
@@ -119,7 +120,7 @@ class RetryPolicy:
         return decision if fetched else self._unless_too_late(error, decision, recording, now)
 
     def _wait(self, error: BaseException, attempts: int) -> float:
-        """The back-off, or the other side's own wish where that is longer."""
+        """The back-off, or the wait that the other server asked for, where that is longer."""
         seconds, backoff = getattr(error, "retry_after", None), self.backoff(attempts)
         if not isinstance(seconds, (int, float)) or math.isnan(seconds):  # a plugin's exception may hold anything
             return backoff

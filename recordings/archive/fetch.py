@@ -2,9 +2,9 @@
 
 The audio itself is read and checked by `http_audio`; what an HTTP status means for the copy stands in `failures`.
 
-Plugins and error trackers see our errors, and follow them to causes, contexts and the variables of their frames. So the
-token is taken out of a request that was answered, and an error that stands for one of requests' is made where that one
-is caught and raised after that: the exceptions of requests hold the request.
+Plugins and error trackers see our errors, with their causes, contexts and the variables of their frames, and the
+exceptions of requests hold the request. So the token is removed from each request that was answered, and our own error
+is raised after the `except` block that caught an exception of requests: then our error does not lead to it.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ class Fetcher:
         announced: int | None = None,
         *,
         stopped: Callable[[], bool] = lambda: False,
-        doubt: str | None = None,
+        previous_error: str | None = None,
     ) -> HttpAudio:
         """Start the transfer and look at its first bytes. Raises a `SourceError`; never returns a page as audio.
 
         `announced` is the event's size in bytes; `stopped` is asked between two reads whether the work must stop;
-        `doubt` is the message of the error that ended the attempt before this one.
+        `previous_error` is the message of the error that ended the attempt before this one; see `HttpAudio`.
         """
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._get(url)
             if response.status_code not in _REDIRECTS:
-                return self._audio(response, announced, stopped, doubt)
+                return self._audio(response, announced, stopped, previous_error)
             url = _target(response, url)
         raise SourceUnavailable(f"Vonage redirected more than {_MAX_REDIRECTS} times; the last was to {_host(url)}.")
 
@@ -138,12 +138,16 @@ class Fetcher:
         return request
 
     def _audio(
-        self, response: requests.Response, announced: int | None, stopped: Callable[[], bool], doubt: str | None
+        self,
+        response: requests.Response,
+        announced: int | None,
+        stopped: Callable[[], bool],
+        previous_error: str | None,
     ) -> HttpAudio:
         try:
             if response.status_code != 200:
                 raise refusal(response.status_code, response.headers, self._clock())
-            audio = HttpAudio(response, announced, stopped, self._ticks, self._timeouts[1], doubt)
+            audio = HttpAudio(response, announced, stopped, self._ticks, self._timeouts[1], previous_error)
             audio.look()
             return audio
         except BaseException:

@@ -1,8 +1,8 @@
-"""Renews the leases of the copies that this process works on, as long as that work moves: one thread for all of them.
+"""Renews the leases of the copies that this process works on, while the work takes steps: one thread for all of them.
 
-Work whose lease another worker took over is told so, and stops. Work that moved nothing for ten leases hangs, in a
-store or in a plugin, and may hang for ever: its copy is put back for any worker, and waits as after an error, so that
-it does not hang one thread after the other. A database that cannot be reached is no reason to stop: once it is back,
+Work stops when another worker has taken over its lease. Work that took no step for ten leases hangs, in a storage or in
+a plugin, perhaps for ever: its copy is put back for any worker, and waits as after an error, so that it does not block
+one thread after the other. A database that cannot be reached is no reason to stop: once it is back,
 the catalogue decides by the claim's token whether an outcome still counts.
 """
 
@@ -22,14 +22,14 @@ from .failures import RetryPolicy
 
 log = logging.getLogger(__name__)
 
-PATIENCE_LEASES = 10  # how many leases' time work may move nothing
+PATIENCE_LEASES = 10  # work hangs when it took no step for the time of so many leases
 
 
 class HeldLease:
     """A claim whose copy is being worked on. `lost()`: another worker has it now, or this process is shutting down.
 
     The work asks at each step whether it must stop: between two reads of the source, before each question to the store.
-    By that it shows that it moves.
+    Each question counts as a step of the work.
     """
 
     def __init__(self, claim: Claim, *, ticks: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class HeldLease:
         self._lost = threading.Event()
 
     def lost(self) -> bool:
-        """Whether the work must stop; asked at each step, and noted as one."""
+        """Whether the work must stop. The call counts as a step of the work."""
         self._moved = self._ticks()
         return self._lost.is_set()
 
@@ -54,7 +54,7 @@ class HeldLease:
         return self._ticks() - self._moved
 
     def let_go(self) -> None:
-        """Tell the work to stop."""
+        """Let the work stop at its next step."""
         self._lost.set()
 
 
@@ -116,7 +116,7 @@ class Heartbeat:
             return False
 
     def beat(self) -> None:
-        """Renew the leases of all work that moves, once, and put back the copies of work that hangs."""
+        """Renew, once, the leases of all work that takes steps, and put back the copies of work that hangs."""
         with self._guard:
             leases = list(self._held.values())
         patience = PATIENCE_LEASES * self._leases.lease
@@ -143,7 +143,7 @@ class Heartbeat:
                 lease.let_go()
 
     def _put_back(self, lease: HeldLease, patience: float) -> None:
-        """Renew this lease no more, and let the copy wait for another attempt, by whatever worker."""
+        """Stop renewing this lease, and let the copy wait for another attempt by any worker."""
         claim = lease.claim
         lease.let_go()
         with self._guard:

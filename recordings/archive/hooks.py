@@ -1,8 +1,8 @@
 """How the archive calls the plugins' hooks: with a time limit, and never in a worker's thread.
 
-A hook may hang, as a request without a time-out does. The choice of a key is waited for, for some seconds; what plugins
-are only told is told in the background, in order. What a plugin answers is judged in `object_keys`; the errors of
-plugins are caught in `plugins.manager`.
+A hook may hang, as a request without a time-out does. A worker waits some seconds for a plugin's key. The other hooks
+return nothing, so they are called in the background, in order. The key that a plugin gives is checked in `object_keys`;
+the errors of plugins are caught in `plugins.manager`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Background(Protocol):
 
 
 class LimitedHooks:
-    """The same hooks, for threads that must not hang. `background` calls those that nobody waits for."""
+    """The same hooks, for threads that must not hang. `background` calls the hooks that return nothing."""
 
     def __init__(
         self,
@@ -70,23 +70,23 @@ class LimitedHooks:
         return self._keys.call(partial(self._hooks.object_key, recording), name="object-key")
 
     def recording_stored(self, recording: Recording, copy: Copy) -> None:
-        """Tell every plugin, soon."""
-        self._tell("recording_stored", recording.recording_uuid, self._hooks.recording_stored, recording, copy)
+        """Let every plugin's hook be called in the background."""
+        self._queue("recording_stored", recording.recording_uuid, self._hooks.recording_stored, recording, copy)
 
     def recording_failed(self, recording: Recording, copy: Copy, error: BaseException, will_retry: bool) -> None:
-        """Tell every plugin, soon."""
+        """Let every plugin's hook be called in the background."""
         facts = recording, copy, error, will_retry
-        self._tell("recording_failed", recording.recording_uuid, self._hooks.recording_failed, *facts)
+        self._queue("recording_failed", recording.recording_uuid, self._hooks.recording_failed, *facts)
 
     def recording_missing(self, call: Call) -> None:
-        """Tell every plugin, soon."""
-        self._tell("recording_missing", call.conversation_uuid, self._hooks.recording_missing, call)
+        """Let every plugin's hook be called in the background."""
+        self._queue("recording_missing", call.conversation_uuid, self._hooks.recording_missing, call)
 
     def close(self) -> None:
-        """Tell what waits, for a moment at most."""
+        """Make the calls that still wait, for a moment at most."""
         self._background.close()
 
-    def _tell(self, hook: str, subject: str | None, function: Callable[..., None], *facts: object) -> None:
+    def _queue(self, hook: str, subject: str | None, function: Callable[..., None], *facts: object) -> None:
         if not self._background.add(partial(self._call, hook, subject, partial(function, *facts))):
             log.error("No plugin's %s is called for %s: too many calls wait for a slow plugin.", hook, subject)
 

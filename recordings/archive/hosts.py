@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 _PLAIN_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _AUTHORITY_AND_REST = re.compile(r"(?P<authority>[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)(?P<rest>.*)", re.DOTALL)
-_MAY_STAND = "%:/?#[]@!$&'()*+,;=~"  # and letters, digits, - . _: https://www.rfc-editor.org/rfc/rfc3986#section-2
+_URL_CHARACTERS = "%:/?#[]@!$&'()*+,;=~"  # and letters, digits, - . _: https://www.rfc-editor.org/rfc/rfc3986#section-2
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -61,7 +61,7 @@ def percent_encoded(url: str) -> str:
     if parts is None:
         return url
     rest = re.sub("%(?![0-9A-Fa-f]{2})", "%25", parts["rest"])
-    return parts["authority"] + quote(rest, safe=_MAY_STAND, errors="replace")
+    return parts["authority"] + quote(rest, safe=_URL_CHARACTERS, errors="replace")
 
 
 def understood(url: str) -> bool:

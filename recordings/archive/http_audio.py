@@ -23,7 +23,7 @@ from . import formats
 _LEAST_RATE = 4096
 _GRACE_SECONDS = 120
 
-# Whatever else stands in Content-Encoding, such as a character set, is no coding, and the bytes show what they are.
+# Any other text in Content-Encoding, such as a character set, does not encode the body.
 # https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding
 _CODINGS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip"}
 _SECOND_LOOK_SECONDS = 60
@@ -34,8 +34,8 @@ class HttpAudio:
 
     `received` and `sha256` describe the bytes that were handed out so far; `complete` is true once the true end was
     reached. `announced` is the size in the recording event; `stopped` is asked between two reads whether the copy's
-    lease is lost; `ticks` is a clock in seconds; `silence` is the longest time without a byte that `response` bears.
-    `doubt` is the message of the error that ended the attempt before this one: see `_check_size`.
+    lease is lost; `ticks` is a clock in seconds; `silence` is the read time-out of `response` in seconds.
+    `previous_error` is the message of the error that ended the attempt before this one: see `_check_size`.
 
     A backend gets this object. So it keeps the response's body and nothing that leads to the request, which carried
     the token.
@@ -48,7 +48,7 @@ class HttpAudio:
         stopped: Callable[[], bool],
         ticks: Callable[[], float],
         silence: float,
-        doubt: str | None = None,
+        previous_error: str | None = None,
     ) -> None:
         self._body: HTTPResponse = response.raw
         self._type = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
@@ -58,7 +58,7 @@ class HttpAudio:
         self._stopped = stopped
         self._ticks = ticks
         self._silence = silence
-        self._doubt = doubt
+        self._previous_error = previous_error
         self._began = ticks()
         self._head = b""
         self._head_sha256 = ""
@@ -108,7 +108,7 @@ class HttpAudio:
             f"Vonage sent {size} bytes of no known audio format where {self._announced} were announced (SHA-256 of "
             f"their beginning: {self._head_sha256}). It is stored if it comes the same at the next attempt."
         )
-        if doubt != self._doubt:
+        if doubt != self._previous_error:
             raise NotAudio(doubt, retry_after=_SECOND_LOOK_SECONDS)
 
     def read(self, n: int = -1, /) -> bytes:
@@ -131,7 +131,7 @@ class HttpAudio:
                 self._end()
             pieces.append(piece)
             missing -= len(piece)
-            # All promised bytes are here: a store that reads exactly so many bytes never asks for the end itself.
+            # All promised bytes are here. A store may read exactly so many bytes, and never ask for the end.
             if self._from_network == self.size:
                 self.complete = True
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -168,7 +168,7 @@ class HttpAudio:
             expected = self._announced or None
         if expected is not None and self._from_network < expected:
             raise SourceTruncated(f"The transfer ended early; {self._progress()}.")
-        if self._head_sha256:  # else the end came within the first look, which checks what it saw
+        if self._head_sha256:  # else the end came within `look`, which checks the size itself
             self._check_size(self._from_network)
         self.complete = True
 

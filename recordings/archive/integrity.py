@@ -1,6 +1,6 @@
-"""What proves that a store holds a recording: what the store says about it, and the checks that all of it agrees.
+"""Proves that a storage holds a recording: compares what was sent with what the storage answers.
 
-A stranger's backend may answer with objects or with mappings, and its error for a missing key may be any class with the
+A plugin's backend may answer with objects or with mappings, and its error for a missing key may be any class with the
 right name; both are translated here.
 """
 

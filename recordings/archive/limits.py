@@ -29,7 +29,7 @@ class StorageLimits:
         """Whether this thread may work for the storage in this block; never waits. An unknown storage has no limit."""
         if storage not in self._free:
             yield True
-        elif self._took_place(storage):
+        elif self._take_slot(storage):
             try:
                 yield True
             finally:
@@ -38,7 +38,7 @@ class StorageLimits:
         else:
             yield False
 
-    def _took_place(self, storage: str) -> bool:
+    def _take_slot(self, storage: str) -> bool:
         with self._guard:
             free = self._free[storage] > 0
             self._free[storage] -= free

@@ -27,7 +27,7 @@ class KeyHooks(Protocol):
 
 
 class Key(NamedTuple):
-    """An object key. `steady`: every attempt is sure to choose the same one, so it needs no pinning."""
+    """An object key. `steady`: every attempt will choose the same key, so it need not be pinned."""
 
     text: str
     steady: bool
@@ -52,7 +52,7 @@ class KeyChoice:
         plugin_key, plugin_answered = self._plugin_key
         if plugin_key:
             return Key(plugin_key, False)
-        steady = self._template.steady and not plugin_answered  # the plugin's next key may be a legal one
+        steady = self._template.steady and not plugin_answered  # at the next attempt the plugin may give a legal key
         return Key(self._template.render(self._claim.recording, ext), steady)
 
     def _ask_plugins(self) -> tuple[str | None, bool]:

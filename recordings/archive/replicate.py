@@ -1,8 +1,8 @@
-"""Makes copies out of copies: for a storage that was added later, and for recordings that Vonage has deleted since.
+"""Makes a copy out of another copy: for a storage that was added later, or after Vonage has deleted the recording.
 
-The bytes come from a copy that the catalogue calls stored, and are compared with what the catalogue knows of them
-before the new store makes them visible. Which recordings lack a copy is asked in `recordings.catalogue.copies`;
-leases and outcomes are those of every copy: see `retrieval`.
+The bytes come from a copy that the catalogue calls stored. Their size and SHA-256 are compared with the catalogue's
+before the new storage makes them visible. Which recordings lack a copy is found in `recordings.catalogue.copies`; the
+claim and the outcome are handled in `retrieval`, as for every copy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One copy's attempt: fetch or copy it into its store, prove it against the store's answers, and record the outcome.
+"""One attempt at one copy: get the audio into the storage, compare it with the storage's answers, record the outcome.
 
-`Retrieval.archive` is the whole of it. What a failure means stands in `failures`, the single steps in `transfer`.
+`Retrieval.archive` does all of it. What a failure means is in `failures`, the single steps are in `transfer`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .transfer import Transfer, configured
 
 log = logging.getLogger(__name__)
 
-_CROWDED_SECONDS = 5.0  # until a copy is due again whose storage had no thread left for it
+_CROWDED_SECONDS = 5.0  # the wait of a copy whose storage has as many threads as it may have
 
 # A database that is away gets two minutes to come back, so that finished work is not done again.
 _OUTCOME_WAITS = (0.5, 1, 2, 4, 8, 15, 15, 15, 30, 30)
@@ -59,14 +59,14 @@ class Retrieval:
 
     def archive(self, claim: Claim) -> None:
         """Make one attempt at a claimed copy. The outcome is in the catalogue: no fault of an attempt is raised."""
-        with self.limits.enter(claim.storage) as room:
-            if room:
-                self.carry_out(claim, self._way(claim))
+        with self.limits.enter(claim.storage) as allowed:
+            if allowed:
+                self.carry_out(claim, self._choose_attempt(claim))
             else:
                 self.leases.give_back(claim, _CROWDED_SECONDS)
 
-    def _way(self, claim: Claim) -> Callable[[HeldLease], Stored]:
-        """From Vonage, as long as Vonage keeps the recording; after that from another copy, if there is one."""
+    def _choose_attempt(self, claim: Claim) -> Callable[[HeldLease], Stored]:
+        """How to get the audio: from Vonage while Vonage keeps it, after that from another copy if there is one."""
         over = self.clock() >= self.policy.deadline(claim.recording)
         if over and self.replicator and self.replicator.sources(claim.recording, claim.storage):
             return self.replicator.attempt
@@ -78,7 +78,7 @@ class Retrieval:
             stored = None
             try:
                 stored = self._stored_before(held) or attempt(held)
-                self._describe(held, stored)
+                self._write_sidecar(held, stored)
             except LeaseLost as error:
                 log.warning("%s Nothing was recorded.", error)
             except (Exception, SystemExit) as error:  # a plugin's backend may exit
@@ -89,10 +89,10 @@ class Retrieval:
     # --- One attempt -------------------------------------------------------------------------------------------------
 
     def _attempt(self, held: HeldLease) -> Stored:
-        """From Vonage, unless the store has the recording already.
+        """Fetch the recording from Vonage, unless the storage has it already.
 
-        At a first attempt the store is asked only where Vonage fails us. Nothing can be there then, unless a catalogue
-        was lost, and the question would cost a request for each recording.
+        The first attempt asks the storage only when Vonage does not give the audio. The storage can hold it at that
+        time only if a catalogue was lost, and the question would cost a request for each recording.
         """
         claim, target = held.claim, configured(self.storages, held.claim.storage)
         choice = KeyChoice(claim, self.template, self.hooks)
@@ -122,7 +122,7 @@ class Retrieval:
         return stored
 
     def _stored_before(self, held: HeldLease) -> Stored | None:
-        """The audio that an earlier attempt stored, whose sidecar is still missing; None where it is there no more."""
+        """The audio that an earlier attempt stored without its sidecar; None when there is none, or it is gone."""
         audio = held.claim.audio
         info = audio and integrity.head(configured(self.storages, held.claim.storage), audio.key)
         if (
@@ -135,7 +135,7 @@ class Retrieval:
         result = PutResult(audio.size, audio.sha256, False, audio.uri)
         return Stored(audio.key, formats.of_content_type(audio.content_type), result)
 
-    def _describe(self, held: HeldLease, stored: Stored) -> None:
+    def _write_sidecar(self, held: HeldLease, stored: Stored) -> None:
         """Write the sidecar beside the audio."""
         held.check()
         self.sidecars.write(configured(self.storages, held.claim.storage), held.claim, stored)
@@ -155,16 +155,18 @@ class Retrieval:
         reason = f"The audio is stored, its sidecar is not. {decision.reason}" if fetched else decision.reason
         uuid, audio = claim.recording.recording_uuid, _audio(stored)
         if not hasattr(error, "retryable"):
-            log.error("An error of an unknown kind, with %s in %s.", uuid, claim.storage, exc_info=error)
+            log.error("An error that no code foresaw, with %s in %s.", uuid, claim.storage, exc_info=error)
         if decision.will_retry:
-            future = f"Next attempt in {decision.delay:.0f} s."
+            next_step = f"Next attempt in {decision.delay:.0f} s."
             delay = decision.delay
             noted = self._note(lambda: self.leases.retry_later(claim, decision.state, reason, delay, audio=audio))
         else:
-            future = "No further attempt by itself."
+            next_step = "No further attempt by itself."
             noted = self._note(lambda: self.leases.failed(claim, reason, audio=audio))
         if noted:
-            log.warning("%s in %s is %s. %s %s", uuid, claim.storage, decision.state.value, reason, future)
+            log.warning(
+                "%s in %s is %s. %s %s", uuid, claim.storage, decision.state.value, _sentence(reason), next_step
+            )
             if self.hooks.listens("recording_failed"):
                 self.hooks.recording_failed(*self._now_known(claim), plain(error), decision.will_retry)
 
@@ -191,8 +193,16 @@ class Retrieval:
         return recording, next(copy for copy in recording.copies if copy.storage == claim.storage)
 
 
+def _sentence(text: str) -> str:
+    """The text with an end: errors of the network end without a full stop."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def _settle(transfer: Transfer, choice: KeyChoice) -> Stored | None:
-    """What is in the store already, where the event's format gives the key before the first byte has come."""
+    """What the storage holds already.
+
+    Only asked where the event's format gives the key before the first byte has come.
+    """
     kind = formats.BY_FORMAT.get(transfer.held.claim.recording.format or "")
     return transfer.settle(choice.key(kind.ext).text, kind) if kind else None
 

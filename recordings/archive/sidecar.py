@@ -1,7 +1,7 @@
-"""The JSON beside each recording: what it is, whose call it was, and the digest to check it by.
+"""The JSON file beside each recording: what the recording is, whose call it was, and the digest to check it by.
 
-It is written after the audio, through the backend's own `put`: where `<key>.json` is, the audio is whole. An archive
-can be read without this program and without its database.
+It is written after the audio, through the backend's own `put`: where `<key>.json` exists, the audio is whole. With
+these files an archive can be read without this program and without its database.
 """
 
 from __future__ import annotations

@@ -38,16 +38,16 @@ class Source(AudioSource, Protocol):
 class RecordingSource:
     """One recording at Vonage. A backend sees something to open, and never a key, token or URL.
 
-    `doubt` is the error that ended the attempt before this one. The response that `look` opened is handed on by the
-    first `open`; each later `open` makes a fresh request. A context manager: leaving it closes what is open.
+    `previous_error` is the error that ended the attempt before this one. The response that `look` opened is handed on
+    by the first `open`; each later `open` makes a fresh request. A context manager: leaving it closes what is open.
     """
 
     def __init__(
-        self, fetcher: Fetcher, recording: Recording, stopped: Callable[[], bool], doubt: str | None = None
+        self, fetcher: Fetcher, recording: Recording, stopped: Callable[[], bool], previous_error: str | None = None
     ) -> None:
         # A function, and not the fetcher: a backend gets this object, and the fetcher makes tokens.
         def request() -> HttpAudio:
-            return fetcher.open(recording.recording_url, recording.size, stopped=stopped, doubt=doubt)
+            return fetcher.open(recording.recording_url, recording.size, stopped=stopped, previous_error=previous_error)
 
         self._request = request
         self._looked: HttpAudio | None = None
@@ -64,7 +64,7 @@ class RecordingSource:
         return self.stream
 
     def expected(self, *, proven: bool) -> tuple[int, str] | None:
-        """Found by one more download, unless the object is proven already."""
+        """Measured by one more download, unless the object is proven already."""
         if proven:
             return None
         with self.open() as stream:
@@ -166,7 +166,7 @@ class CopyStream:
             if self._pieces is None:
                 self._pieces = iter(self._origin.get(self._copy.key or ""))
             return next((piece for piece in self._pieces if piece), b"")
-        except Exception as error:  # whatever the store, perhaps a stranger's, raises
+        except Exception as error:  # a plugin's backend may raise anything
             problem = str(error)
         raise CopyUnreadable(f"The copy in {self._copy.storage} cannot be read: {problem}")
 

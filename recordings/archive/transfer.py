@@ -1,4 +1,4 @@
-"""One copy's audio on its way from a source into a store: put, and compared with the store's own answers.
+"""Puts the audio of one copy from a source into a storage, and compares it with the storage's own answers.
 
 The source may be Vonage or another storage. Which source is taken, and under which key, is decided by the callers
 (`retrieval`, `replicate`); the rows of the catalogue are not touched here.
@@ -45,13 +45,13 @@ class Transfer:
         return Stored(key, kind, PutResult(stream.received, stream.sha256, True, result.uri))
 
     def settle(self, key: str, kind: formats.Kind) -> Stored | None:
-        """What lies under the key already, once it is proven to be this recording; None: nothing lies there."""
+        """The object under this key, once it is proven to be this recording; None when there is no object."""
         self.held.check()
         info = integrity.head(self.target, key)
         return self._settled(info, kind) if info else None
 
     def _settled(self, info: ObjectInfo, kind: formats.Kind) -> Stored:
-        """The key holds an object already: make sure that it is this recording, whole.
+        """Make sure that the object under the key is this recording, and whole.
 
         A crash after the object was stored and before the catalogue knew it leaves such an object. Where the store has
         no metadata or no digest to prove whose bytes these are, they are compared with the source's own.

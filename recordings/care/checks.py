@@ -1,6 +1,7 @@
-"""What is looked at to know whether recordings are safe here: the database, the disk's free space, the workers.
+"""The checks behind `/readyz`: the database, the storages, the disks' free space, the workers.
 
-A check raises what is wrong, or returns a warning, or None. Nothing here decides when a check is made, or who is told.
+A check raises what is wrong, or returns a warning, or None. When the checks run, and who sees the results, is decided
+in `readiness` and `console`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from recordings.timeouts import Deadline
 
 Reserve = Callable[[int], int]
 
-_WELL_BEFORE = 3  # a disk with less than so many times its reserve is warned of
+_WELL_BEFORE = 3  # a disk with less free space than so many times its reserve gets a warning
 
 OVERDUE_SECONDS = 600  # a due copy that waits for longer finds no worker, or too few of them
-_GRACE_SECONDS = 30  # without any worker, as while workers are restarted
+_GRACE_SECONDS = 30  # no worker may live for so long: workers may be restarting
 _DATABASE_SECONDS = 5.0
 
 

@@ -1,4 +1,4 @@
-"""Files that Vonage's media API lists, compared with the calls whose recording is missing. An experiment.
+"""An experiment: compares the files that Vonage's media API lists with the calls whose recording is missing.
 
 Vonage documents this API as beta, for uploads, and contradicts itself on who may use it. Nobody has shown that it lists
 recordings of calls, or that a recording's file has the same id here and in its `recording_url`. So this module lists

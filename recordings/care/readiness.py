@@ -1,7 +1,7 @@
-"""Whether this process and all that it needs can be used, as it was seen last: what `/readyz` answers with.
+"""The last known state of this process and of the parts that it needs: what `/readyz` answers with.
 
-Each part is checked by a thread of its own, again and again. A request reads the last results: it waits for no check
-and no lock, also while every part hangs. What a check looks at stands in `checks`.
+A thread for each part checks it again and again. A request only reads the last results: it waits for no check and no
+lock, also while every part hangs. What a check looks at is in `checks`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _HANGS_SECONDS = 10.0
 _STALE_SECONDS = 90.0
-_WATCH_SECONDS = 2.0  # between two looks for a change that belongs into the log
+_WATCH_SECONDS = 2.0  # between two searches for a change to log
 _SOON_SECONDS = 2.0
 
 Starter = Callable[[str, Callable[[], None]], object]
@@ -28,9 +28,9 @@ Starter = Callable[[str, Callable[[], None]], object]
 
 @dataclass(frozen=True, slots=True)
 class PartCheck:
-    """`run` raises what is wrong with the part, or returns a warning, or None. It is run each `every` seconds.
+    """`run` raises what is wrong with the part, or returns a warning, or None. It runs every `every` seconds.
 
-    While something is wrong, it is run each `soon` seconds, so that the mend shows at once.
+    While something is wrong, it runs every `soon` seconds, so that a repair shows soon.
     """
 
     part: str
@@ -56,7 +56,7 @@ class _Result:
 
 
 class _Part:
-    """One part: its last result, and since when a check of it runs."""
+    """One part: its last result, and when its running check began (None: no check runs)."""
 
     def __init__(self, check: PartCheck, ticks: Callable[[], float]) -> None:
         self.check = check
@@ -105,7 +105,7 @@ class Readiness:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin to look, unless this process does so already. Returns at once; safe after a fork."""
+        """Start the checks, unless this process has started them. Returns at once; safe after a fork."""
         if self._pid == os.getpid() or not self._starting.acquire(blocking=False):
             return
         try:
@@ -117,7 +117,7 @@ class Readiness:
             self._starting.release()
 
     def stop(self) -> None:
-        """End the threads, but for those whose check hangs."""
+        """End the threads, except those whose check hangs."""
         self._stopping.set()
 
     def report(self) -> Report:

@@ -1,7 +1,7 @@
 """Repairs a copy that its store has lost or damaged: a good object is put in its place.
 
-A good source is known before anything is changed: a copy in another storage that reads back right, or else Vonage, as
-long as it keeps the recording. A damaged object is moved aside, never overwritten and never just deleted.
+Before anything is changed, a good source is found: a copy in another storage that reads back right, or else Vonage,
+while it keeps the recording. A damaged object is moved aside first: its bytes are never lost.
 """
 
 from __future__ import annotations
@@ -64,20 +64,22 @@ class Repair:
                 "It reads back right, so it is left alone: only the size or digest that its store reports is wrong."
             )
         recording = listing.by_id(self.leases.database, copy.recording_id)
-        donor = self._donor(recording, copy.storage)
-        if donor is None and not self._at_vonage(recording):
-            raise Unrepairable("No other storage has a good copy, and Vonage keeps it no more: nothing was changed.")
+        good_copy = self._good_copy(recording, copy.storage)
+        if good_copy is None and not self._at_vonage(recording):
+            raise Unrepairable(
+                "No other storage has a good copy, and Vonage has deleted the recording: nothing was changed."
+            )
         moved = self._save(backend, recording, copy, damaged) if damaged else ""
-        # From here on the row says that the copy is not stored: a crash leaves it to the workers, and hides nothing.
+        # From here on the row says that the copy is not stored: after a crash the workers go on with it.
         claim = self.leases.reopen(copy.copy_id, _PROBLEM)
         if claim is None:
             raise Unrepairable(_BUSY)
         backend.delete(copy.key)
-        return moved + (self._copy_again(claim) if donor else self._fetch_again(claim))
+        return moved + (self._copy_again(claim) if good_copy else self._fetch_again(claim))
 
     # --- Where a good object may come from ---------------------------------------------------------------------------
 
-    def _donor(self, recording: Recording, storage: str) -> Copy | None:
+    def _good_copy(self, recording: Recording, storage: str) -> Copy | None:
         """The first copy outside this storage that reads back right."""
         for copy in recording.copies:
             backend = self.storages.get(copy.storage)
@@ -96,7 +98,7 @@ class Repair:
     # --- Making room, and filling it ---------------------------------------------------------------------------------
 
     def _save(self, backend: StorageBackend, recording: Recording, stored: StoredCopy, damaged: tuple[int, str]) -> str:
-        """A key is written once, so the damaged object must go before a good one can come. Its bytes are kept aside."""
+        """Move the damaged object aside. A key is written only once, so a good object needs the key to be free."""
         size, sha256 = damaged
         aside = f"{ASIDE}{sha256}.bin"
         copy = next(copy for copy in recording.copies if copy.storage == stored.storage)

@@ -63,19 +63,19 @@ class Verification:
         self._deep = deep
         self._threads = threads
 
-    def place(self, recording_uuid: str) -> int:
-        """Where this recording stands in the order of the check. Raises `NoSuchRecording`."""
-        place = listing.last_row(self._database, recording_uuid)
-        if place is None:
+    def row_of(self, recording_uuid: str) -> int:
+        """The row of this recording, after which a check can go on. Raises `NoSuchRecording`."""
+        row = listing.last_row(self._database, recording_uuid)
+        if row is None:
             raise NoSuchRecording(f"There is no recording {recording_uuid}. See all with: flask recordings list")
-        return place
+        return row
 
     def count(self, after: int = 0) -> int:
         """How many copies `copies(after)` will check."""
         return copies.count_stored(self._database, after)
 
     def copies(self, after: int = 0) -> Iterator[tuple[StoredCopy, Finding | None]]:
-        """Each stored copy, in the order of its recordings, and what is wrong with it; `after` is a `place`."""
+        """Each stored copy of the recordings after the row `after`, in their order, and what is wrong with it."""
         with ThreadPoolExecutor(self._threads, thread_name_prefix="verify") as pool:
             try:
                 for page in copies.stored_pages(self._database, after):

@@ -1,4 +1,5 @@
-"""The truth, and all SQL: what was announced, each copy's row, which is its job, and what was delivered.
+"""The catalogue: the database of recordings, their copies, calls and deliveries, and all SQL of the program.
 
-Everything that writes a row lives here. What the rows lead to (fetching, storing) does not.
+The row of a copy is also its job: workers claim these rows. Everything that reads or writes a row lives here. What
+happens because of a row (fetching, storing) lives in `recordings.archive`.
 """

@@ -1,8 +1,9 @@
-"""How one process hears that another process has committed something: by the database itself.
+"""How a worker learns that another process has committed something.
 
-Postgres tells it: NOTIFY in the transaction that made copies due, LISTEN on one connection of each worker process.
-SQLite is asked: `PRAGMA data_version` changes with each commit of another connection, and costs some microseconds.
-Both are hints. A pooler such as PgBouncer keeps NOTIFY from its listeners, so nobody relies on them alone.
+Postgres sends a notification: the transaction that makes copies due calls NOTIFY, and each worker process has one
+connection that calls LISTEN. SQLite is polled: `PRAGMA data_version` changes with each commit of another connection,
+and costs some microseconds. Both are only hints, because a pooler such as PgBouncer does not pass notifications on:
+workers also look for due copies by themselves.
 https://www.postgresql.org/docs/current/sql-notify.html, https://sqlite.org/pragma.html#pragma_data_version
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 from .database import CHANNEL, Database
 from .outages import translated
 
-_ASK_SECONDS = 0.05  # between two questions to SQLite
+_POLL_SECONDS = 0.05  # between two polls of SQLite
 
 
 class Changes:
@@ -33,7 +34,7 @@ class Changes:
         with translated():
             self._connect()
             if self._database.sqlite:
-                self._ask(seconds, stopping)
+                self._poll(seconds, stopping)
             else:
                 self._listen(seconds, stopping)
 
@@ -48,18 +49,18 @@ class Changes:
             return
         pooled = self._database.engine.raw_connection()
         self._connection = pooled.driver_connection
-        pooled.detach()  # the pool's few connections stay for the transactions
+        pooled.detach()  # it leaves the pool, whose few connections are for transactions
         if not self._database.sqlite:
             self._connection.autocommit = True
             self._connection.execute(f"LISTEN {CHANNEL}")
 
-    def _ask(self, seconds: float, stopping: threading.Event) -> None:
+    def _poll(self, seconds: float, stopping: threading.Event) -> None:
         end = self._ticks() + seconds
         while True:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
             before, self._version = self._version, version
             left = end - self._ticks()
-            if version != before or left <= 0 or stopping.wait(min(_ASK_SECONDS, left)):
+            if version != before or left <= 0 or stopping.wait(min(_POLL_SECONDS, left)):
                 return
 
     def _listen(self, seconds: float, stopping: threading.Event) -> None:

@@ -53,8 +53,9 @@ class Database:
         self._postgres = None if self.sqlite else PostgresEngine(self.url)
         self.engine: Engine = self._postgres.engine if self._postgres else sqlite_engine(self.url, lock_seconds)
         self._watchdog = Watchdog()
-        # One writer on SQLite, as many as there are connections on Postgres: threads queue here, until their deadline.
-        self._places = threading.BoundedSemaphore(1 if self.sqlite else POSTGRES_CONNECTIONS)
+        # A transaction takes a slot: SQLite has one, for its one writer; Postgres has one for each connection. Threads
+        # wait for a slot until their deadline.
+        self._slots = threading.BoundedSemaphore(1 if self.sqlite else POSTGRES_CONNECTIONS)
         self._write_connection: Connection | None = None
         self._lock_milliseconds = int(1000 * lock_seconds)  # for how long that connection waits for a lock
         self._ready = False
@@ -65,8 +66,8 @@ class Database:
     def worker_lock(self) -> Path | None:
         """The file that the web processes of this machine lock, so that one of them archives; None: each may.
 
-        It lies beside the SQLite file, with the same owner and the same life. On Postgres the claims of several workers
-        pass each other by.
+        It lies beside the SQLite file, and has the same owner. On Postgres there is no such file, because several
+        workers can claim copies at the same time.
         """
         return Path(f"{self.url.database}.worker") if self.sqlite else None
 
@@ -79,7 +80,7 @@ class Database:
         deadline = deadline or Deadline()
         with translated():
             self._prepare(deadline)
-            with self._place(deadline), self._writer(deadline) as connection:
+            with self._slot(deadline), self._writer(deadline) as connection:
                 yield connection
 
     @contextmanager
@@ -94,7 +95,7 @@ class Database:
             else:
                 # In Postgres' own default each statement sees what was committed before it; on SQLite the whole
                 # transaction sees one state. https://www.postgresql.org/docs/current/transaction-iso.html
-                with self._place(deadline), self._on_postgres(deadline, reading=True) as connection:
+                with self._slot(deadline), self._on_postgres(deadline, reading=True) as connection:
                     yield connection
 
     def try_write(self, deadline: Deadline | None = None) -> None:
@@ -105,10 +106,10 @@ class Database:
         with self.write(deadline) as connection:
             connection.execute(_NO_ROW)
 
-    def tell_others(self, connection: Connection) -> None:
-        """Let this transaction, once it is committed, tell the workers of other processes that copies are due.
+    def notify_workers(self, connection: Connection) -> None:
+        """Let the commit of this transaction notify the workers of other processes that copies are due.
 
-        On SQLite the workers ask for themselves; see `changes`.
+        On SQLite those workers poll the database; see `changes`.
         """
         if not self.sqlite:
             connection.execute(_NOTIFY)
@@ -119,7 +120,7 @@ class Database:
 
     def migrate(self) -> tuple[str | None, str]:
         """Bring the schema up to date. Returns the revision before (None: an empty database) and after."""
-        with translated(), self._place(Deadline(_READ_SECONDS)), self.engine.begin() as connection:
+        with translated(), self._slot(Deadline(_READ_SECONDS)), self.engine.begin() as connection:
             if not self.sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             before = _revision(connection)
@@ -133,21 +134,24 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
-        with suppress(CatalogueUnavailable), self._place(Deadline()):  # a writer that hangs keeps its own
+        with suppress(CatalogueUnavailable), self._slot(Deadline()):  # a writer that hangs keeps its connection
             self._close_writer()
         self.engine.dispose()
 
     # --- Connections -------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _place(self, deadline: Deadline) -> Iterator[None]:
-        """SQLite lets writers collide and sleep; within a process they queue here instead, until their deadline."""
-        if not self._places.acquire(timeout=deadline.left()):
+    def _slot(self, deadline: Deadline) -> Iterator[None]:
+        """Hold a slot during the block.
+
+        SQLite itself would let writers collide and sleep; here they wait in a queue.
+        """
+        if not self._slots.acquire(timeout=deadline.left()):
             raise CatalogueUnavailable(_BUSY)
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     def _writer(self, deadline: Deadline) -> AbstractContextManager[Connection]:
         return self._on_sqlite(deadline) if self.sqlite else self._on_postgres(deadline)
@@ -185,14 +189,17 @@ class Database:
 
     @contextmanager
     def _on_postgres(self, deadline: Deadline, *, reading: bool = False) -> Iterator[Connection]:
-        """A transaction whose statements end by the deadline: by the server's word, or else by the watchdog."""
-        with self._begun(deadline, reading) as connection, self._watched(connection, deadline):
+        """A transaction whose statements end at the deadline: the server ends them, or else the watchdog does."""
+        with self._begin_transaction(deadline, reading) as connection, self._watched(connection, deadline):
             yield connection
             if not reading:
                 connection.commit()
 
-    def _begun(self, deadline: Deadline, reading: bool) -> Connection:
-        """A connection whose transaction has its limits. One from the pool may be dead: then another is taken."""
+    def _begin_transaction(self, deadline: Deadline, reading: bool) -> Connection:
+        """A connection with a transaction that has its time limits.
+
+        A dead connection of the pool is replaced by another.
+        """
         assert self._postgres is not None  # noqa: S101 - the caller has asked
         while True:
             connection = self._postgres.connect(deadline)
@@ -219,7 +226,10 @@ class Database:
     # --- The schema --------------------------------------------------------------------------------------------------
 
     def _prepare(self, deadline: Deadline) -> None:
-        """Wait until the schema is up to date. A thread of its own does that: it may take longer than a request may."""
+        """Wait until the schema is up to date.
+
+        Another thread migrates it, because that may take longer than a request may.
+        """
         if self._ready:
             return
         with self._guard:

@@ -1,7 +1,7 @@
-"""The inbox: every delivery of Vonage's as it came, also those that were turned away, for as long as they are kept.
+"""The inbox: every delivery as it came, also the refused ones, for as long as deliveries are kept.
 
-Keeping what was refused saves recordings whose signature secret was wrong: once that is mended, a replay takes them in.
-What a delivery means is not known here: the caller of a replay brings that along.
+Refused deliveries are kept because the configured signature secret may be wrong: once it is corrected, a replay takes
+them in. What a delivery means is not known here: a replay is given a function that verifies and parses it.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ log = logging.getLogger(__name__)
 
 OUTCOMES = ("new", "repeat", "conflict", "noted", "unreadable", "refused")
 MAX_REFUSED_BODY = 64 * 1024  # bytes; real events have some hundreds
-MAX_LIKELY_BODY = 8 * 1024  # a larger one does not look like Vonage's
+MAX_LIKELY_BODY = 8 * 1024  # a delivery with a larger body counts as UNLIKELY
 
 
 class Worth(IntEnum):
     """How much a refused delivery looks like Vonage's. Anybody can imitate it, so each kind has a quota of its own."""
 
     UNLIKELY = 0
-    LIKELY = 1  # its token is made as Vonage makes them, and fits the body
-    RECORDING = 2  # so is this one, and the body announces a recording
+    LIKELY = 1  # the token is made as Vonage makes tokens, and fits the body
+    RECORDING = 2  # the same, and the body announces a recording
 
 
-# How many of each webhook are kept: strangers must neither fill the disk nor push out what Vonage sent.
+# How many refused deliveries of each webhook are kept: strangers must neither fill the disk nor push out what Vonage
+# sent.
 QUOTAS = {Worth.UNLIKELY: 1_000, Worth.LIKELY: 20_000, Worth.RECORDING: 20_000}
 
 _PAGE = 200
@@ -104,10 +105,11 @@ class Inbox:
         self._clock = clock
 
     def keep_refused(self, delivery: Delivery, token: str, problem: str, worth: Worth = Worth.UNLIKELY) -> None:
-        """Keep a delivery that was turned away, its body cut to 64 KiB, within the quota of its worth.
+        """Keep a refused delivery, its body cut to 64 KiB, within the quota of its worth.
 
-        Of the unlikely ones the newest stay. Of the others the older half and the newer half stay: whoever comes late
-        with imitations cannot push out what came first, nor can a flood from the beginning keep out what comes now.
+        When the quota is full, the oldest UNLIKELY deliveries are deleted. Of the other kinds the middle is deleted, so
+        that the oldest half and the newest half of the quota stay: a flood of imitations can then push out neither the
+        real deliveries that came before it, nor those that come after it.
         """
         if len(delivery.body) > MAX_LIKELY_BODY:
             worth = Worth.UNLIKELY
@@ -179,7 +181,7 @@ class Inbox:
         return [dict(row._mapping) for row in rows]
 
     def replay(self, delivery_id: int, interpret: Interpret) -> Replayed:
-        """Take a delivery in once more. That may be repeated, and nothing is doubled; a worker takes the new copies.
+        """Take a delivery in once more. A repetition doubles nothing; a worker takes the new copies.
 
         `interpret` verifies the delivery and reads its events, or raises what is wrong with it: then nothing changes.
         """
@@ -190,7 +192,7 @@ class Inbox:
         return Replayed(before, accepted)
 
     def adopt(self, delivery_id: int, interpret: Interpret) -> list[int]:
-        """A person's word: the URL of this delivery, a `conflict`, replaces that of its recording.
+        """Let the URL of this delivery, a `conflict`, replace that of its recording. Only a person may decide this.
 
         Returns the copies of the recording, which are due now. Raises `NoSuchDelivery`, `NotAdoptable`, or what
         `interpret` raises; see `replay`. Nothing changes then.
@@ -224,7 +226,7 @@ class Inbox:
             with self.database.read() as connection:
                 ids = connection.scalars(chosen).all()
             if ids:
-                # In small transactions: the intake waits for each.
+                # In small transactions, because new events wait while one is written.
                 with self.database.write() as connection:
                     forgotten += connection.execute(delete(deliveries).where(deliveries.c.id.in_(ids))).rowcount
             if len(ids) < _PRUNED_AT_ONCE:

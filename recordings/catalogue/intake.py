@@ -1,7 +1,7 @@
-"""Taking in: what was announced, which copies are wanted, what a call was.
+"""Writes what webhooks bring: raw deliveries, recordings with the rows of their copies, and what is known of calls.
 
-Everything that one webhook brings is committed together, or not at all. Looking up is `recordings.catalogue.listing`;
-the life of a copy, once it is wanted, is `recordings.catalogue.leases`.
+Everything that one webhook brings is committed together, or not at all. Recordings are read in `listing`; what happens
+to a copy after its row was made is in `leases` and `schedule`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .tables import call_events, copies, deliveries, recordings, transcriptions
 
 log = logging.getLogger(__name__)
 
-MAX_UNSIGNED_BODY = 64 * 1024  # bytes are kept of what anybody may have sent; real events have some hundreds
+MAX_UNSIGNED_BODY = 64 * 1024  # bytes that are kept of an unsigned body; real events have some hundreds
 
 # Made once: making a statement costs more than running it.
 _NEW_DELIVERIES = insert(deliveries)
@@ -54,18 +54,19 @@ class _Arrival(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """What became of one announcement. `wanted`: copies of its recording are to be made now."""
+    """What became of one announcement; `name` as in `Accepted.outcome`. `wanted`: its recording needs copies now."""
 
-    word: str
+    name: str
     recording_id: int
     wanted: bool = False
 
 
 class Intake:
-    """The catalogue in one database.
+    """Writes into one database.
 
-    `storages` names where each new recording wants a copy. After a commit `announce` is told how many copies are due
-    now, for the workers of this process. Every method raises `CatalogueUnavailable` when the database cannot commit.
+    `storages` are the storages that get a copy of each new recording. After a commit `announce` is called with the
+    number of copies that are due now, to wake the workers of this process. Every method raises `CatalogueUnavailable`
+    when the database cannot commit.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Intake:
         return self.database.sqlite
 
     def accept(self, delivery: Delivery, events: Sequence[Event], *, row_id: int | None = None) -> Accepted:
-        """Commit the raw delivery and all that it says. Returns the new copies, which are due.
+        """Commit the raw delivery and its events. Returns the new copies, which are due.
 
         `row_id` is that of a stored delivery that is taken in once more: nothing is doubled.
         """
@@ -102,28 +103,28 @@ class Intake:
     def accept_all(
         self, arrivals: Sequence[tuple[Delivery, Sequence[Event]]], deadline: Deadline | None = None
     ) -> list[Accepted]:
-        """The same for several deliveries in one transaction, all or none."""
+        """Like `accept`, for several deliveries in one transaction: all are committed, or none is."""
         all_new = [_Arrival(delivery, events, None) for delivery, events in arrivals]
         return self._accept_all(all_new, deadline or Deadline())
 
     def _accept_all(self, arrivals: Sequence[_Arrival], deadline: Deadline) -> list[Accepted]:
         with self.database.write(deadline) as connection:
             outcomes = self._announce_all(connection, arrivals)
-            wanted = [outcome.recording_id for of_one in outcomes for outcome in of_one if outcome.wanted]
+            wanted = [outcome.recording_id for of_delivery in outcomes for outcome in of_delivery if outcome.wanted]
             copy_ids = self._new_copies(connection, wanted)
             call_keys = self._store_deliveries(connection, arrivals, outcomes)
             follow_calls(connection, call_keys | _new_keys(arrivals, outcomes))
             if copy_ids:
-                self.database.tell_others(connection)
+                self.database.notify_workers(connection)
         self._repeats.count((arrival.delivery, arrival.events) for arrival in arrivals)
         if copy_ids:
             self._announce(sum(len(ids) for ids in copy_ids.values()))
-        return [_accepted(of_one, copy_ids) for of_one in outcomes]
+        return [_accepted(of_delivery, copy_ids) for of_delivery in outcomes]
 
     def adopt(self, delivery: Delivery, event: Announcement) -> list[int] | None:
-        """Let a known recording have this event's URL and size. Returns its copies, which are due; None: one is stored.
+        """Give a known recording this event's URL and size. Returns its copies, which are due; None: a copy is stored.
 
-        Work that is on its way to the former URL is fenced off: it has lost its claim.
+        A worker that still fetches from the former URL loses its claim, so it cannot record an outcome.
         """
         its_copies = copies.c.recording_id == self._its_row(delivery, event).scalar_subquery()
         has_audio = select(copies.c.id).where(its_copies, copies.c.sha256.is_not(None)).limit(1)
@@ -139,7 +140,7 @@ class Intake:
             connection.execute(update(recordings).where(recordings.c.id == row_id).values(particulars))
             copy_ids = copy_ids or self._new_copies(connection, [row_id])[row_id]
             follow_copies(connection, copy_ids)
-            self.database.tell_others(connection)
+            self.database.notify_workers(connection)
         self._announce(len(copy_ids))
         return copy_ids
 
@@ -159,7 +160,7 @@ class Intake:
         self._repeats.count([(delivery, ())])
 
     def note_call(self, call: Call, application_id: str) -> None:
-        """Remember what the answer webhook told; without a conversation id nothing could ever be joined to it."""
+        """Write down a call that the answer webhook answered, unless it has no conversation id to find it by."""
         if not call.conversation_uuid:
             return
         values = {
@@ -187,8 +188,8 @@ class Intake:
         plain = []
         call_keys: set[str] = set()
         for arrival, of_one in zip(arrivals, outcomes, strict=True):
-            verdict = {"outcome": _word(of_one), "recording_id": of_one[0].recording_id if of_one else None}
-            if self._known_by_heart(arrival, of_one):
+            verdict = {"outcome": _outcome_of(of_one), "recording_id": of_one[0].recording_id if of_one else None}
+            if self._has_enough_rows(arrival, of_one):
                 continue
             further = [event for event in arrival.events if not isinstance(event, Announcement)]
             if arrival.row_id is None and not further:
@@ -201,14 +202,14 @@ class Intake:
             connection.execute(_NEW_DELIVERIES, plain)
         return call_keys
 
-    def _known_by_heart(self, arrival: _Arrival, outcomes: Sequence[_Outcome]) -> bool:
-        """Whether the delivery came several times already, and brings nothing new: no row is made of it."""
-        repeated = all(outcome.word in ("repeat", "conflict") for outcome in outcomes)
+    def _has_enough_rows(self, arrival: _Arrival, outcomes: Sequence[_Outcome]) -> bool:
+        """Whether the delivery came several times already, and brings nothing new: then it gets no row."""
+        repeated = all(outcome.name in ("repeat", "conflict") for outcome in outcomes)
         return repeated and arrival.row_id is None and self._repeats.enough(arrival.delivery, arrival.events)
 
     def _store_delivery(self, connection: Connection, arrival: _Arrival, verdict: dict[str, Any]) -> int:
         if arrival.row_id is not None:
-            return _begin_again(connection, arrival.row_id, arrival.delivery, verdict)
+            return _prepare_again(connection, arrival.row_id, arrival.delivery, verdict)
         row = self._raw(arrival.delivery) | verdict
         return int(connection.execute(_NEW_DELIVERY, row).scalar_one())
 
@@ -241,23 +242,23 @@ class Intake:
     def _announce_all(self, connection: Connection, arrivals: Sequence[_Arrival]) -> list[list[_Outcome]]:
         """What became of the announcements of each arrival, in their order."""
         announced = [
-            (place, event, self._recording_row(arrival.delivery, event))
-            for place, arrival in enumerate(arrivals)
+            (index, event, self._recording_row(arrival.delivery, event))
+            for index, arrival in enumerate(arrivals)
             for event in arrival.events
             if isinstance(event, Announcement)
         ]
         new_ids = self._insert_new(connection, [row for _, _, row in announced])
         outcomes: list[list[_Outcome]] = [[] for _ in arrivals]
-        for place, event, row in announced:
+        for index, event, row in announced:
             recording_id = new_ids.pop(_identity(row), None)
             if recording_id is None:
-                outcomes[place].append(self._announce_again(connection, event, row))
+                outcomes[index].append(self._announce_again(connection, event, row))
             else:
-                outcomes[place].append(_Outcome("new", recording_id, not event.empty))
+                outcomes[index].append(_Outcome("new", recording_id, not event.empty))
         return outcomes
 
     def _insert_new(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], int]:
-        """The ids of the recordings that were not known before, by identity; of two alike the first is inserted."""
+        """The ids of the recordings that were not known before, by identity; of equal identities the first counts."""
         if not rows:
             return {}
         result = connection.execute(self._new_recordings, rows)
@@ -270,12 +271,14 @@ class Intake:
             .where(recordings.c.recording_uuid == row["recording_uuid"])
         ).one()
         if known.empty and not event.empty and known.conversation_key == row["conversation_key"]:
-            # The first announcement had nothing to fetch, so nothing of it can be overwritten.
+            # The first announcement had no audio, so this one may replace it.
             connection.execute(update(recordings).where(recordings.c.id == known.id).values(row))
             return _Outcome("new", known.id, True)
         if (known.recording_url, known.conversation_key) == (row["recording_url"], row["conversation_key"]):
             return _Outcome("repeat", known.id)
-        log.warning("Recording %s was announced again with other particulars; the first stand.", event.recording_uuid)
+        log.warning(
+            "Recording %s was announced with another URL or conversation; the first stands.", event.recording_uuid
+        )
         return _Outcome("conflict", known.id)
 
     def _recording_row(self, delivery: Delivery, event: Announcement) -> dict[str, Any]:
@@ -329,7 +332,7 @@ class Intake:
 
 def _accepted(outcomes: Sequence[_Outcome], copy_ids: Mapping[int, Sequence[int]]) -> Accepted:
     ids = (copy_id for outcome in outcomes if outcome.wanted for copy_id in copy_ids[outcome.recording_id])
-    return Accepted(_word(outcomes), tuple(ids))
+    return Accepted(_outcome_of(outcomes), tuple(ids))
 
 
 def _new_keys(arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome]]) -> set[str]:
@@ -338,21 +341,21 @@ def _new_keys(arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome
     for arrival, of_one in zip(arrivals, outcomes, strict=True):
         announcements = [event for event in arrival.events if isinstance(event, Announcement)]
         pairs = zip(announcements, of_one, strict=True)
-        keys |= {conversation_key(event.conversation_uuid) for event, outcome in pairs if outcome.word == "new"}
+        keys |= {conversation_key(event.conversation_uuid) for event, outcome in pairs if outcome.name == "new"}
     return keys
 
 
-def _word(outcomes: Sequence[_Outcome]) -> str:
+def _outcome_of(outcomes: Sequence[_Outcome]) -> str:
     """The outcome of a delivery: that of its first announcement."""
-    return outcomes[0].word if outcomes else "noted"
+    return outcomes[0].name if outcomes else "noted"
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["application_id"], row["recording_uuid"]
 
 
-def _begin_again(connection: Connection, row_id: int, delivery: Delivery, verdict: Mapping[str, Any]) -> int:
-    """Forget what this delivery said before. Its first outcome stands, unless the delivery could not be used then."""
+def _prepare_again(connection: Connection, row_id: int, delivery: Delivery, verdict: Mapping[str, Any]) -> int:
+    """Delete the events that this delivery brought before. Its outcome stays, unless it was refused or unreadable."""
     for table in (call_events, transcriptions):
         connection.execute(delete(table).where(table.c.delivery_id == row_id))
     unused = and_(deliveries.c.id == row_id, deliveries.c.outcome.in_(("refused", "unreadable")))

@@ -32,8 +32,8 @@ from .tables import copies
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Of a copy whose workers died this often without a word, the next claim waits as after an error: it may be what kills
-# them. See `Schedule.back_off_dead`.
+# The copy may be what kills its workers. When more than so many workers died while they had it, the copy waits before
+# the next claim, as after an error. See `Schedule.back_off_dead`.
 DEATHS_TOLERATED = 3
 
 
@@ -86,9 +86,10 @@ class StoredAudio:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one copy until the lease ends. `attempts` counts this one; `key` is one pinned before.
+    """The right to work on one copy until the lease ends. `attempts` includes this attempt.
 
-    `audio`: the audio is stored already, and only its sidecar is missing.
+    `key` is the object key that an earlier attempt pinned. `audio` is set when the audio is stored already, and only
+    its sidecar is missing.
     """
 
     copy_id: int
@@ -163,20 +164,20 @@ class Leases:
     def reopen(self, copy_id: int, problem: str) -> Claim | None:
         """Claim a stored copy that was found missing or damaged. None: it is not stored any more."""
         stored = and_(copies.c.id == copy_id, copies.c.state == State.STORED.value)
-        # Its key stays: there the new object belongs.
+        # The key stays: the new object gets the same key.
         values = {"error": problem, "size": None, "sha256": None, "stored_at": None, "attempts": 1}
         statement = update(copies).where(stored).values(self._claimed() | values).returning(*_CLAIM_COLUMNS)
         claims = self._claim_rows(statement, Deadline())
         return claims[0] if claims else None
 
-    def _claim_each(self, asked: Sequence[frozenset[str]], deadline: Deadline) -> list[Claim | None]:
-        without = list(frozenset().union(*asked))
-        claims = self._claim_rows(_CLAIM_NEXT, deadline, most=len(asked), without=without)
-        return [*claims, *[None] * (len(asked) - len(claims))]
+    def _claim_each(self, exclusions: Sequence[frozenset[str]], deadline: Deadline) -> list[Claim | None]:
+        without = list(frozenset().union(*exclusions))
+        claims = self._claim_rows(_CLAIM_NEXT, deadline, most=len(exclusions), without=without)
+        return [*claims, *[None] * (len(exclusions) - len(claims))]
 
     def _claim_rows(self, statement: Any, deadline: Deadline, **params: Any) -> list[Claim]:
         with self.database.write(deadline) as connection:
-            # The time is taken here: waiting for a busy database must not eat up the lease.
+            # The lease begins here, and not before a wait for a busy database.
             times = {"now": self._clock(), "until": self._lease_end(), "new_token": f"{self._new_token()}-"}
             rows = connection.execute(statement, params | times).all()
             follow_copies(connection, [row.id for row in rows])
@@ -187,7 +188,7 @@ class Leases:
         return [_claim(row, recordings[row.recording_id]) for row in rows]
 
     def _claimed(self) -> dict[str, Any]:
-        """What a row says once it is claimed."""
+        """The columns of a row that is claimed."""
         times = {"claimed_at": self._clock(), "due_at": self._lease_end()}
         return {"state": State.FETCHING.value, "token": self._new_token(), **times}
 
@@ -210,7 +211,7 @@ class Leases:
     # --- Ending a claim ----------------------------------------------------------------------------------------------
 
     def stored(self, claim: Claim, *, key: str, content_type: str, result: PutResult) -> None:
-        """The copy is there, by the store's own word. Raises `LeaseLost` when another worker holds it now."""
+        """The store has confirmed the copy. Raises `LeaseLost` when another worker holds it now."""
         self._end(
             claim,
             state=State.STORED.value,
@@ -245,7 +246,7 @@ class Leases:
         False when the copy was not ours any more: it is done, or another worker took over.
         """
         then = self._clock() + timedelta(seconds=delay)
-        # The attempt was the last one: no worker can claim a copy that is ours.
+        # The count is exact: no other worker can have claimed the copy since.
         values = {"state": State.PENDING.value, "token": None, "due_at": then, "attempts": claim.attempts - 1}
         return self._write(claim, values)
 
@@ -265,7 +266,7 @@ class Leases:
             states = [ending.params for ending in endings if "new_state" in ending.params]
             follow_copies(connection, [params["row_id"] for params in states])
             if any(ending.params.get("new_state") == State.PENDING.value for ending in endings):
-                self.database.tell_others(connection)
+                self.database.notify_workers(connection)
             if self._events is not None:
                 self._events.note_copies(connection, _decided(endings, results))
             return results

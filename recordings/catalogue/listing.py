@@ -140,5 +140,5 @@ def _copy(columns: Sequence[Any]) -> Copy:
     row = dict(zip(_COPY_NAMES, columns, strict=True))
     state = State(row["state"])
     names = ("storage", "key", "size", "sha256", "content_type", "attempts", "error", "stored_at")
-    later = row["due_at"] if state in (State.WAITING, State.BLOCKED) else None
-    return Copy(**{name: row[name] for name in names}, state=state, next_attempt_at=later)
+    next_attempt = row["due_at"] if state in (State.WAITING, State.BLOCKED) else None
+    return Copy(**{name: row[name] for name in names}, state=state, next_attempt_at=next_attempt)

@@ -1,7 +1,7 @@
 """Calls that were told to record and brought no recording: Vonage offers no way to ask for one, so a person must know.
 
-A call is judged once, some time after its end. A call whose recording is missing is told of once, by one worker of all
-hosts; when its recording comes late, the call counts as met after all. Nothing here fetches, or asks Vonage anything.
+A call is judged once, some time after its end. When its recording is missing, one worker of all hosts reports it, once.
+When the recording comes late, the call does not count as missing any more. No request is made here.
 https://github.com/Vonage/vonage-dotnet-sdk/issues/628
 """
 
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 _PAGE = 500
 
-# A call whose end nobody told us of has ended by then: Vonage lets none last longer than a day.
+# After this time a call has ended, also where no event said so: Vonage lets no call last longer than a day.
 # https://developer.vonage.com/en/api/voice#createCall (length_timer)
 _LONGEST_CALL = timedelta(days=1)
 
@@ -134,7 +134,7 @@ class MissingCalls:
             last = rows[-1].id
 
     def count(self, deadline: Deadline | None = None, *, since: datetime | None = None) -> int:
-        """How many calls lack their recording now. With `since`: only of those that can still be helped."""
+        """How many calls lack their recording now. With `since`: only calls whose recording was found missing since."""
         with self.database.read(deadline) as connection:
             return connection.execute(select(func.count()).select_from(calls).where(_missing(since))).scalar_one()
 
@@ -152,11 +152,11 @@ class MissingCalls:
                 log.info("The recording of the call %s, which was missing, has arrived.", row.conversation_uuid)
         lost = [row.id for row in rows if not row.arrived and row.picked_up_at is not None]
         # A call that nobody picked up had nothing to record.
-        none = [row.id for row in rows if not row.arrived and row.picked_up_at is None]
+        unanswered = [row.id for row in rows if not row.arrived and row.picked_up_at is None]
         _settle(connection, [row.id for row in rows if row.arrived], ("expected", "missing"), expectation="met")
-        _settle(connection, none, ("expected",), expectation="none")
-        mine = _settle(connection, lost, ("expected",), expectation="missing", missing_at=self._clock())
-        missing = connection.execute(_CALLS.where(calls.c.id.in_(mine)).order_by(calls.c.id)) if mine else ()
+        _settle(connection, unanswered, ("expected",), expectation="none")
+        judged = _settle(connection, lost, ("expected",), expectation="missing", missing_at=self._clock())
+        missing = connection.execute(_CALLS.where(calls.c.id.in_(judged)).order_by(calls.c.id)) if judged else ()
         return [_call(row) for row in missing]
 
 
@@ -169,7 +169,10 @@ _CALLS: Select[Any] = select(
 
 
 def _settle(connection: Connection, ids: list[int], before: tuple[str, ...], **verdict: Any) -> set[int]:
-    """Write the verdict where no other worker was quicker. Returns the ids of the rows that it was written to."""
+    """Write the verdict, except into rows that another worker has judged meanwhile.
+
+    Returns the ids of the rows written.
+    """
     if not ids:
         return set()
     open_still = and_(calls.c.id.in_(ids), calls.c.expectation.in_(before))

@@ -1,7 +1,7 @@
-"""What a database's error means: not now, or a fault of ours; and how it is told without the driver's own words.
+"""What a database's error means: it cannot be used now, or our program has a fault; and the message to show.
 
-A driver quotes what it was given: a host that is half of a password, the values of a statement. So the messages here
-are made of what kind of error it is.
+A driver's message quotes what the driver was given: the values of a statement, or a host name that is half of a
+password. So the messages here say what kind of error it is, and never quote the driver.
 """
 
 from __future__ import annotations

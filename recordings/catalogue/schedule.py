@@ -1,6 +1,6 @@
-"""When copies become due without a worker: by a person's word, after a back-off, after a worker's death.
+"""When copies become due: because a person asks for it, after a back-off, or after a worker died.
 
-A worker then takes them; see `leases`.
+How a worker then claims a copy that is due is in `leases`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Schedule:
     def overdue(self, deadline: Deadline | None = None) -> tuple[int, float]:
         """How many copies a worker could claim now, and for how many seconds the oldest of them has been waiting."""
         now = self._clock()
-        # The oldest by a row, not by min(): that would come back without the column's type, as text from SQLite.
+        # ORDER BY and not min(): the result of min() has no column type, and SQLite would give text.
         oldest = select(copies.c.due_at).where(claimable()).order_by(copies.c.due_at).limit(1)
         count = select(func.count()).select_from(copies).where(claimable())
         with self.database.read(deadline) as connection:
@@ -54,7 +54,7 @@ class Schedule:
         return number, (now - since).total_seconds() if since else 0.0
 
     def oldest_claim_seconds(self, deadline: Deadline | None = None) -> float:
-        """For how many seconds the copy that has been in work for the longest time is in work; 0.0: none is."""
+        """For how many seconds the longest work on one copy has been going on; 0.0 when no copy is being worked on."""
         in_work = and_(copies.c.state == State.FETCHING.value, copies.c.claimed_at.is_not(None))
         query = select(copies.c.claimed_at).where(in_work).order_by(copies.c.claimed_at).limit(1)
         with self.database.read(deadline) as connection:
@@ -67,7 +67,7 @@ class Schedule:
         statement = self.database.insert(copies).values(row | {"due_at": self._clock()}).on_conflict_do_nothing()
         with self.database.write() as connection:
             follow_copies(connection, connection.scalars(statement.returning(copies.c.id)).all())
-            self.database.tell_others(connection)
+            self.database.notify_workers(connection)
 
     def retry(self, recording_uuid: str) -> list[int]:
         """Make every copy of the recording that is neither stored nor in work due now. Returns their ids."""
@@ -78,13 +78,13 @@ class Schedule:
             ids = [row.id for row in connection.execute(statement)]
             follow_copies(connection, ids)
             if ids:
-                self.database.tell_others(connection)
+                self.database.notify_workers(connection)
             return ids
 
     def requeue_blocked(self) -> None:
-        """At a worker's start: copies that wait for a person's mend are due at once.
+        """At a worker's start: make the blocked copies due at once, since only a person can mend what blocks them.
 
-        A restart is how most configuration faults end.
+        People restart the worker after they have corrected its configuration.
         """
         statement = update(copies).where(copies.c.state == State.BLOCKED.value).values(due_at=self._clock())
         with self.database.write() as connection:

@@ -73,7 +73,7 @@ def _from_text(value: str | None) -> datetime | None:
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 
-# A literal, not a parameter: only so does SQLite see that a query may use the index of these.
+# Literals and not parameters: SQLite compares the text with the condition of a partial index.
 REFUSED = text("outcome = 'refused'")
 DUE = text("due_at IS NOT NULL")
 
@@ -111,11 +111,11 @@ deliveries = Table(
     Column("outcome", String(16), nullable=False),  # new, repeat, conflict, noted, unreadable, refused
     Column("problem", Text),
     Column("recording_id", _Id, ForeignKey("recordings.id")),
-    Column("worth", Integer, nullable=False, server_default="0"),  # of a refused one: see `inbox.Worth`
-    Column("token", Text),  # the Authorization header of a refused one: a replay judges it again
+    Column("worth", Integer, nullable=False, server_default="0"),  # of a refused delivery: see `inbox.Worth`
+    Column("token", Text),  # the Authorization header of a refused delivery, which a replay verifies again
     Index(None, "received_at"),
     Index(None, "recording_id"),
-    # Small, because they are few: the intake of the others does not pay for it.
+    # Only refused deliveries are in this index, so accepted ones do not pay for it.
     Index("ix_deliveries_refused", "route", "worth", "id", sqlite_where=REFUSED, postgresql_where=REFUSED),
 )
 
@@ -125,8 +125,8 @@ recordings = Table(
     Column("id", _Id, primary_key=True),
     Column("application_id", Text, nullable=False),
     Column("recording_uuid", Text, nullable=False),
-    Column("conversation_uuid", Text, nullable=False),  # as it came
-    Column("conversation_key", Text, nullable=False),  # as it is joined by
+    Column("conversation_uuid", Text, nullable=False),  # as the event writes it
+    Column("conversation_key", Text, nullable=False),  # lower case, without CON-: joins events and calls
     Column("recording_url", Text, nullable=False),
     Column("size", BigInteger),
     Column("start_time", UtcTime),
@@ -167,12 +167,12 @@ copies = Table(
     Column("storage", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("token", String(64)),  # of the worker that holds the lease; the worker shows it to end its claim
-    # When a worker may take the copy: the end of a lease or of a back-off. NULL: nothing is left to do by itself.
+    Column("token", String(64)),  # of the claim; a worker may end a claim only with its token
+    # When a worker may claim the copy: the end of a lease or of a back-off. NULL: no worker will claim it.
     Column("due_at", UtcTime),
     Column("claimed_at", UtcTime),  # when the last worker took it
     Column("key", Text),
-    # Of the audio in the store. A copy that is not `stored` has them where only its sidecar is missing.
+    # The audio in the store. A copy that is not `stored` has these where only its sidecar is missing.
     Column("size", BigInteger),
     Column("sha256", String(64)),
     Column("content_type", Text),
@@ -186,7 +186,7 @@ copies = Table(
     Index(None, "key"),
 )
 
-# What the answer webhook and the call events tell of a call: the recording event has none of it.
+# What is known of a call from the answer webhook and the call events: the recording event has none of it.
 calls = Table(
     "calls",
     metadata,
@@ -205,13 +205,15 @@ calls = Table(
     Column("region_url", Text),
     Column("answered_at", UtcTime),
     Column("completed_at", UtcTime),
-    Column("expectation", String(16)),  # of a recording: expected, met, missing, none; null where none was asked for
+    Column(
+        "expectation", String(16)
+    ),  # of a recording: expected, met, missing, none; NULL where the NCCO did not record
     Column("missing_at", UtcTime),
     _known_index("joined_key", "id"),
     Index(None, "expectation"),
 )
 
-# These outlive the raw delivery that told of them.
+# A row stays when the raw delivery that brought it is deleted.
 call_events = Table(
     "call_events",
     metadata,

@@ -1,4 +1,4 @@
-"""Who works when: the threads of a worker, how they hear of work, and what they do now and then.
+"""Who works when: the threads of a worker, how they are woken, and which tasks they run periodically.
 
-What is done to a copy stands in `recordings.archive`.
+What is done with a copy is in `recordings.archive`.
 """

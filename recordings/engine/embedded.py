@@ -1,7 +1,7 @@
-"""The worker inside a web process: of the web processes of one machine, one archives.
+"""The worker inside a web process. Of the web processes of one machine that share a SQLite file, one archives.
 
-They agree by a lock on a file. The lock saves work and guards nothing: leases keep two workers from one copy. So a lock
-that cannot be used keeps nobody from archiving. When this begins is decided by whoever serves.
+It is the process that holds the lock on a file. The lock only saves work; leases keep two workers from one copy. So a
+process that cannot use the lock archives all the same. `serving` decides when the worker starts.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_SECONDS = 120.0  # for the process that holds the lock, while copies are overdue
-_DOUBT_SECONDS = 15.0  # between two looks at it then
+_PATIENCE_SECONDS = 120.0  # how long copies may be overdue before the process with the lock is checked
+_DOUBT_SECONDS = 15.0  # between two such checks
 _ALL_THE_SAME = "Archiving starts all the same: leases keep two workers from one copy."
 
 
 class EmbeddedWorker:
     """Starts the engine in a web process: at once without a `lock` file, else when this process gets the lock.
 
-    `where` tells the log into which storages, and with how many threads. `patience` is the time in seconds after which
-    the process that holds the lock is doubted, if copies that are due wait for as long; `look` is the pause between
-    two tries.
+    `where` is for the log: into which storages, and with how many threads. When due copies have waited for `patience`
+    seconds, this process checks whether the process with the lock still archives. `look` is the pause in seconds
+    between two attempts to get the lock.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class EmbeddedWorker:
         self._where = where
         self._patience = patience
         self._look = look
-        self.problem: str | None = None  # why the engine has not started though copies wait
+        self.problem: str | None = None  # why the engine has not started although copies wait
 
     def start(self) -> None:
         """Start in the background, and return."""
@@ -86,12 +86,12 @@ class EmbeddedWorker:
             os.close(handle)
             raise
         if archive:
-            self._archive()  # the handle stays open: with it the lock would go
+            self._archive()  # closing the handle would release the lock
         else:
             os.close(handle)
 
     def _wait_for_lock(self, handle: int, lock: Path) -> bool:
-        """Wait until the engine may start. False: it is stopped before that."""
+        """Wait until the engine may start. False when it was stopped first."""
         waited: float | None = None
         while not self._engine.stopping.is_set():
             try:
@@ -113,7 +113,10 @@ class EmbeddedWorker:
         return False
 
     def _holder_is_dead(self, lock: Path) -> bool:
-        """Whether nobody archives although another process holds the lock. What is to be done about it is logged."""
+        """Whether the process with the lock does not archive, and no other worker does.
+
+        Logs what a person should do.
+        """
         try:
             overdue = self._schedule.overdue()[1] >= self._patience
             living = self._workers.living() if overdue else 0

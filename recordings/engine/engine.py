@@ -25,9 +25,9 @@ from .wake import Bell, Listener
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 18.0  # from the order to stop to the last lease given back
-_LET_GO_SECONDS = 2.0  # of these, for copies in work to hear that they must stop
-_OUTAGE_SECONDS = 2.0  # between two tries to use a database that is away
-_LONGEST_SLEEP = 30.0  # of a thread that nobody wakes
+_LET_GO_SECONDS = 2.0  # the last part of STOP_SECONDS, in which unfinished work stops
+_OUTAGE_SECONDS = 2.0  # between two attempts to use a database that is away
+_LONGEST_SLEEP = 30.0  # of a thread for which the bell does not ring
 _PERIODIC_SECONDS = 5.0
 
 
@@ -69,7 +69,7 @@ class Engine:
         self.stopping = threading.Event()
 
     def start(self) -> None:
-        """Start the threads, and return. A database that is away is waited for, by the threads."""
+        """Start the threads, and return. When the database is away, the threads wait for it."""
         runs = {f"tapekeeper-worker-{number}": self._work for number in range(1, self._threads + 1)}
         runs |= {"tapekeeper-listener": self._listen, "tapekeeper-periodic": self._do_tasks}
         self._running += [self._supervisor.start(name, run) for name, run in runs.items()]
@@ -95,17 +95,17 @@ class Engine:
 
     def _work(self) -> None:
         while not self.stopping.is_set():
-            noted = self._bell.rings
+            rings_before = self._bell.rings
             claim = self._next_claim()
             if claim is None:
-                self._bell.wait(noted, 0 if self.stopping.is_set() else _LONGEST_SLEEP)
+                self._bell.wait(rings_before, 0 if self.stopping.is_set() else _LONGEST_SLEEP)
             elif self.stopping.is_set():
                 self._leases.give_back(claim)
             else:
                 self._archive_safely(claim)
 
     def _next_claim(self) -> Claim | None:
-        """The copy to work on now; None when none is due. A database that is away is waited for."""
+        """The copy to work on now; None when none is due. Waits for a database that is away."""
         while not self.stopping.is_set():
             try:
                 return self._leases.claim_next(self._full())

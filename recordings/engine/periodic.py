@@ -1,4 +1,4 @@
-"""What a worker does now and then, beside archiving. What each task does is written where it is made."""
+"""Runs the periodic tasks of a worker, beside archiving. Which tasks there are is listed in `wsgi`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PeriodicTask:
 
 
 class PeriodicTasks:
-    """Does each task whose time has come. Each process keeps its own time, so a task must bear being done twice."""
+    """Runs each task that is due. Each process has its own times, so a task must do no harm when it runs twice."""
 
     def __init__(self, tasks: Sequence[PeriodicTask], *, ticks: Callable[[], float] = time.monotonic) -> None:
         self._tasks = tuple(tasks)
@@ -30,7 +30,10 @@ class PeriodicTasks:
         self._due = dict.fromkeys((task.name for task in self._tasks), ticks())
 
     def __call__(self) -> None:
-        """Do what is due. A task that fails is logged, and its turn comes again; the other tasks are done."""
+        """Run the tasks that are due.
+
+        A task that fails is logged and runs again later; the other tasks run all the same.
+        """
         for task in self._tasks:
             now = self._ticks()
             if now < self._due[task.name]:

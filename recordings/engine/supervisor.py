@@ -1,4 +1,4 @@
-"""Every thread of ours runs under the supervisor: what breaks off is logged, started again, and known by name."""
+"""Every thread of ours runs under the supervisor: a thread that breaks off is logged and started again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Supervisor:
         """The threads that broke off within the last minute, with the last error of each."""
         now = self._ticks()
         with self._guard:
-            return {name: error for name, (then, error) in self._broke_off.items() if now - then < _REMEMBERED_SECONDS}
+            return {name: error for name, (at, error) in self._broke_off.items() if now - at < _REMEMBERED_SECONDS}
 
     def stop(self, timeout: float = 0.0) -> None:
         """Start nothing again, and wait `timeout` seconds in all for the threads to return."""

@@ -1,4 +1,4 @@
-"""How the threads of a worker hear of work: by a bell inside their process, by the database from other processes."""
+"""Wakes the threads of a worker when copies are due: by a bell in their process, or by the database."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from recordings.catalogue.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
-# A listener looks by itself so often, whatever it was told: a pooler may keep notifications from it.
+# How often a listener looks for due copies without a notification: a pooler may not pass notifications on.
 _LOOK_SECONDS = 2.0
 
 
 class Bell:
-    """Wakes threads that sleep. A thread that notes `rings` before it looks for work misses no later ring."""
+    """Wakes threads that sleep. A thread that reads `rings` before it looks for work misses no later ring."""
 
     def __init__(self) -> None:
         self._rung = threading.Condition()
@@ -24,22 +24,22 @@ class Bell:
         self.asleep = 0  # threads that wait
 
     def ring(self, copies: int = 1) -> None:
-        """So many copies are due: as many threads wake up."""
+        """So many copies are due: wake as many threads."""
         with self._rung:
             self.rings += 1
             self._rung.notify(copies)
 
     def ring_all(self) -> None:
-        """Every thread wakes up."""
+        """Wake every thread."""
         with self._rung:
             self.rings += 1
             self._rung.notify_all()
 
-    def wait(self, noted: int, seconds: float) -> None:
-        """Sleep until there are other rings than those that were noted, or for so long."""
+    def wait(self, rings_before: int, seconds: float) -> None:
+        """Sleep until `rings` differs from `rings_before`, for so many seconds at most."""
         with self._rung:
             self.asleep += 1
-            self._rung.wait_for(lambda: self.rings != noted, seconds)
+            self._rung.wait_for(lambda: self.rings != rings_before, seconds)
             self.asleep -= 1
 
 
@@ -65,7 +65,7 @@ class Listener:
         self._look = look
 
     def listen(self, stopping: threading.Event) -> None:
-        """Listen until `stopping`. Raises `CatalogueUnavailable`, among others: then call it again."""
+        """Listen until `stopping`. After an error, such as `CatalogueUnavailable`, call it again."""
         changes = Changes(self._schedule.database)
         try:
             while not stopping.is_set():
@@ -74,9 +74,9 @@ class Listener:
             changes.close()
 
     def _ring_for_due(self) -> float:
-        """Wake as many threads as there are copies due. Returns the seconds until it is worth to look again."""
+        """Wake as many threads as copies are due. Returns the seconds until the next look."""
         if not self._bell.asleep:
-            return self._look  # a thread that ends its work looks by itself
+            return self._look  # no thread sleeps: each looks for the next copy when it ends its work
         due, seconds = self._schedule.due(self._threads, self._full())
         if due:
             self._bell.ring(due)

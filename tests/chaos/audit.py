@@ -1,4 +1,4 @@
-"""The account at the end: every acknowledged recording is stored once, byte for byte, and no file lies beside them.
+"""Checks at the end that every acknowledged recording is stored once, byte for byte, and that there is no other file.
 
 The application's own command and the folder say what is stored; the pretend Vonage says what should be. Where a
 deployment has further storages, only its folder is looked at.

@@ -1,4 +1,4 @@
-"""Vonage, as it announces recordings: each event is signed, sent once more after a failure, and then forgotten.
+"""Announces recordings as Vonage does: each event is signed, sent once more after a failure, and then forgotten.
 
 Only acknowledged events count: Vonage itself would have lost the others, without a word. Requests at a steady rate are
 in `watch`.
@@ -78,13 +78,13 @@ class Caller:
             thread.start()
 
     def allow(self, count: int) -> None:
-        """Let so many more events go out, at most."""
+        """Allow so many more events to be sent."""
         if count > 0:
             self._allowed.release(count)
 
     @property
     def done(self) -> bool:
-        """As many as wanted are acknowledged."""
+        """Whether `wanted` recordings are acknowledged."""
         return self._done.is_set()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A whole deployment out of real processes, in one of four modes, that may be killed piece by piece and comes back.
+"""A whole deployment of real processes, in one of four modes. Each process may be killed and started again.
 
     embedded   one gunicorn with two processes, one of which archives; SQLite
     worker     one gunicorn and one `flask worker`; SQLite

@@ -1,4 +1,4 @@
-"""Clients that send half a request and no more, and come again each time they are cut; and what others feel of it.
+"""Clients that send half a request, and connect again whenever the server closes; and how long other clients wait then.
 
 python -m tests.chaos.slow_clients http://127.0.0.1:8000    # measures a running application that answers unsigned
 """
@@ -72,7 +72,7 @@ class SlowClients:
                     ended = client.recv(65536) == b""
                 if ended and b"HTTP/1.0" not in self._half:
                     self._again(client)
-                elif ended:  # this one holds its own end open for a while, and then comes again
+                elif ended:  # this client keeps its own end open for a while, and then connects again
                     self._selector.unregister(client)
                     threading.Timer(3, client.close).start()
                     self._open()

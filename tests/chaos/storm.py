@@ -28,13 +28,13 @@ class Storm:
     seed: int = 1
     between: float = 0.3
     struck: dict[str, int] = field(default_factory=dict)
-    struck_at_work: int = 0  # copies whose worker died over them
+    struck_at_work: int = 0  # copies whose worker was killed while it had them
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
 
     def rage(self, kills: int, before_each: Callable[[], None]) -> None:
-        """Kill so often, each time something that works, and start it again at once."""
+        """Kill so many times: each time a process that is running, which is started again at once."""
         for _ in range(kills):
             victim = None if self.deployment.postgres and self._chance.random() < 0.15 else self._victim()
             before_each()

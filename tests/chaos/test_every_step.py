@@ -26,7 +26,7 @@ BLOCKED = {"401", "403", "redirect-stranger"}
 
 
 class Died(BaseException):
-    """kill -9."""
+    """Stands for kill -9."""
 
 
 class Doom:
@@ -87,7 +87,7 @@ def wiring(make_environ, tmp_path, vonage):
 
 @pytest.fixture
 def take_in(wiring, application_id, clock):
-    """`take_in(file)`: the file is announced and committed; its copy's id."""
+    """`take_in(file)` announces the file, commits it, and returns its copy's id."""
     intake = Intake(wiring.database, list(wiring.storages), clock=clock)
 
     def accept(file):
@@ -101,7 +101,7 @@ def take_in(wiring, application_id, clock):
 
 @pytest.fixture
 def attempt(wiring, clock):
-    """`attempt(copy_id, doom)`: one look at the copy by a worker of its own."""
+    """`attempt(copy_id, doom)` makes one attempt at the copy with a new worker."""
 
     def look(copy_id, doom):
         leases = Leases(DoomedDatabase(wiring.database, doom), clock=clock)

@@ -1,4 +1,4 @@
-"""The proof, in short: everything is killed at random moments, and nothing that was acknowledged is lost."""
+"""A short kill storm: processes are killed at random moments, and no acknowledged recording is lost."""
 
 from __future__ import annotations
 

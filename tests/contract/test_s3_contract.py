@@ -16,7 +16,7 @@ def target() -> Iterator[Target]:
     with moto_s3("contract") as env:
         url = "s3://contract/some/prefix"
         # Its one module serves as a drop-in file, too.
-        backend = load_plugins([], plugins_dir=EXAMPLE, entry_points=[]).backend(url, env)
+        backend = load_plugins([], plugins_dir=EXAMPLE, entry_points=[]).backend(url, env, contained=False)
         yield Target(backend, spawn_url=url, spawn_env=env)
         backend.close()
 

@@ -130,11 +130,11 @@ def test_it_goes_on_after_a_recording(desk, stored, second):
     verification = Verification(desk.database, desk.storages)
     first = [copy for copy, _ in verification.copies()]
     assert [copy.key for copy in first] == [key for key in keys for _ in range(2)]
-    place = verification.place(first[3].recording_uuid)
-    assert [copy for copy, _ in verification.copies(place)] == first[4:]
-    assert verification.count(place) == 6
+    row = verification.row_of(first[3].recording_uuid)
+    assert [copy for copy, _ in verification.copies(row)] == first[4:]
+    assert verification.count(row) == 6
     with pytest.raises(NoSuchRecording, match="flask recordings list"):
-        verification.place("unknown")
+        verification.row_of("unknown")
 
 
 # --- Objects ---
