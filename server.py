@@ -15,6 +15,7 @@ import contextlib
 import errno
 import re
 import resource
+import select
 import selectors
 import socket
 import threading
@@ -292,6 +293,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _look(self, conn: Any, arriving: _Arriving, framing: Framing) -> None:
         """Give the request to a thread if it is complete; ask for its body if the client waits for that."""
         if framing.complete(arriving.data):
+            if conn.parser.req_count and not _takes_more(conn.sock):
+                self._drop(conn)
+                return
             self._forget(conn)
             conn.size, conn.whole, conn.lane = len(arriving.data), framing.whole, lane_of(framing.head)
             self._buffered += conn.size
@@ -343,3 +347,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if accepted is not None:
             environ[ACCEPTED] = accepted
         return app(environ, start)
+
+
+def _takes_more(sock: socket.socket) -> bool:
+    """Whether a small reply can be written without waiting.
+
+    A client that sends request after request and reads no reply would else hold a thread for `WRITE_SECONDS`.
+    """
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
