@@ -35,6 +35,7 @@ ACCEPTED = "tapekeeper.accepted"  # in the WSGI environ: `time.monotonic()` when
 READ_SECONDS = 8.0  # for a whole request; Vonage waits 5 s for an answer and 10 s for an event
 WRITE_SECONDS = 30.0  # for each piece of a reply
 LINGER_SECONDS = 2.0  # for a client to read the last reply before its connection is closed
+STOP_SECONDS = 2.0  # for requests that are arriving when the process is told to stop
 MAX_BODY = 1024 * 1024  # bytes; the application answers 413 to a larger body without reading it
 MAX_CHUNKS = 8192
 MAX_BUFFERED = 64 * 1024 * 1024  # bytes, of all requests together: then only small ones are still read
@@ -260,6 +261,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if now < self._next_look:
             return
         self._next_look = now + _LOOKS_SECONDS
+        if not self.alive:  # half a request must not keep a process from its end, nor take the time of the copies in work
+            for arriving in self._arriving.values():
+                arriving.deadline = min(arriving.deadline, now + STOP_SECONDS)
         for conn in [conn for conn, arriving in self._arriving.items() if arriving.deadline <= now]:
             self._drop(conn)
 
