@@ -261,7 +261,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if now < self._next_look:
             return
         self._next_look = now + _LOOKS_SECONDS
-        if not self.alive:  # half a request must not keep a process from its end, nor take the time of the copies in work
+        if not self.alive:  # half a request must not take the time that the copies in work have
             for arriving in self._arriving.values():
                 arriving.deadline = min(arriving.deadline, now + STOP_SECONDS)
         for conn in [conn for conn, arriving in self._arriving.items() if arriving.deadline <= now]:

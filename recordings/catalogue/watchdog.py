@@ -36,11 +36,11 @@ class Watchdog:
         """Shut this socket down if the block lasts longer than the deadline. The descriptor stays open meanwhile."""
         watch = object()
         with self._changed:
-            self._ends[watch] = (self._ticks() + deadline.left() + self._grace, descriptor)
             if not self._started:
-                self._started = True
                 threading.Thread(target=self._run, name="tapekeeper-watchdog", daemon=True).start()
-            elif len(self._ends) == 1:
+                self._started = True  # only now: a thread that the system could not give is asked for again
+            self._ends[watch] = (self._ticks() + deadline.left() + self._grace, descriptor)
+            if len(self._ends) == 1:
                 self._changed.notify()
         try:
             yield

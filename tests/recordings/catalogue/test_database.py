@@ -238,3 +238,9 @@ def test_a_fault_of_ours_is_not_called_unavailable(database):
     with pytest.raises(Exception, match="NOT NULL") as caught, database.write() as connection:
         connection.execute(insert(deliveries), a_row() | {"route": None})
     assert not isinstance(caught.value, CatalogueUnavailable)
+
+
+def test_a_first_use_that_found_no_thread_is_tried_again_by_the_next(database, without_threads):
+    with without_threads(), pytest.raises(CatalogueUnavailable, match="thread"):
+        database.try_write()
+    database.try_write()
