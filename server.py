@@ -124,14 +124,17 @@ class Framing:
 
 
 def lane_of(head: bytes) -> str:
-    """Which threads take the request with this head: `answers`, `events`, `monitors` or `pages`."""
+    """Which threads take the request with this head: `answers`, `events`, `monitors`, `metrics` or `pages`.
+
+    `/metrics` asks the database: while that hangs, `/healthz` and `/readyz` must not wait behind it.
+    """
     words = head.split(None, 2)
     target = unquote(words[1].decode("latin-1")) if len(words) > 1 else ""
     path = re.sub(r"^[a-z]+://[^/]*", "", target.partition("?")[0], flags=re.IGNORECASE)
     first, _, second = re.sub(r"/+", "/", path).strip("/").partition("/")
     if first == "webhooks":
         return "answers" if second.partition("/")[0] in ("answer", "fallback") else "events"
-    return "monitors" if first in ("healthz", "readyz", "metrics") else "pages"
+    return {"healthz": "monitors", "readyz": "monitors", "metrics": "metrics"}.get(first, "pages")
 
 
 class Lanes:
@@ -142,7 +145,8 @@ class Lanes:
     """
 
     def __init__(self, threads: int) -> None:
-        sizes = {"answers": max(1, threads // 3), "pages": max(1, threads // 5), "monitors": max(1, threads // 24)}
+        shares = {"answers": 3, "pages": 5, "monitors": 24, "metrics": 24}
+        sizes = {name: max(1, threads // share) for name, share in shares.items()}
         sizes["events"] = max(1, threads - sum(sizes.values()))
         self._pools = {name: ThreadPoolExecutor(size, thread_name_prefix=name) for name, size in sizes.items()}
 

@@ -19,6 +19,7 @@ from webhooks.events import ACCEPTED
 ROOT = Path(__file__).resolve().parent.parent
 CONF = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 HOST = b"Host: x\r\n"
+LANES = ("answers", "events", "monitors", "metrics", "pages")
 
 WHOLE = {
     "no body": b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -115,7 +116,7 @@ def test_half_a_request_is_waited_for(name):
 def test_no_bytes_are_a_fault_of_ours(data):
     judge, _ = fed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + data)
     judge, _ = fed(data)
-    assert server.lane_of(judge.head) in ("answers", "events", "monitors", "pages")
+    assert server.lane_of(judge.head) in LANES
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_a_client_that_waits_for_its_turn_to_send_the_body_is_asked_for_it(line,
         ("/webhooks", "events"),
         ("/healthz", "monitors"),
         ("/readyz", "monitors"),
-        ("/metrics", "monitors"),
+        ("/metrics", "metrics"),
         ("/", "pages"),
         ("/recordings/webhooks/answer", "pages"),
         ("*", "pages"),
@@ -157,7 +158,7 @@ def test_whose_threads_take_a_request(target, lane):
 def test_no_lane_is_without_a_thread(threads):
     lanes = server.Lanes(threads)
     try:
-        for lane in ("answers", "events", "monitors", "pages"):
+        for lane in LANES:
             conn = type("Conn", (), {"lane": lane})()
             assert lanes.submit(lambda its: its.lane, conn).result(10) == lane
     finally:
