@@ -47,7 +47,7 @@ _FILES = 4096
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
 
 
 class Framing:
@@ -84,9 +84,9 @@ class Framing:
             self._next = self._chunk
         else:
             lengths = [value for name, value in fields if name == b"content-length"]
-            length = int(lengths[0]) if lengths and lengths[0].isdigit() and len(lengths[0]) < 20 else 0
-            if length > MAX_BODY:
-                return True
+            length = _length(lengths[0]) if lengths else 0
+            if length is None or length > MAX_BODY:
+                return True  # not whole: what follows this head is no request
             self._at += length
             self._next = self._body
         complete = self._next(data)
@@ -121,6 +121,12 @@ class Framing:
     def _trailers(self, data: bytearray) -> bool:
         self.whole = data.find(b"\r\n\r\n", self._at) >= 0
         return self.whole or len(data) - self._at > self._max_line
+
+
+def _length(digits: bytes) -> int | None:
+    """The number of bytes that a Content-Length tells, also with zeros before it; None: it tells none, or too many."""
+    significant = digits.lstrip(b"0") or b"0"
+    return int(significant) if digits.isdigit() and len(significant) < 20 else None
 
 
 def lane_of(head: bytes) -> str:

@@ -29,6 +29,10 @@ WHOLE = {
     "a body": b"POST / HTTP/1.1\r\ncontent-LENGTH :5\r\n\r\nab\r\nc".replace(b" :", b": "),
     "a body with a head in it": b"POST / HTTP/1.1\r\nContent-Length: 12\r\n\r\nGET /\r\n\r\nabc",
     "chunks": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\n\r\n\r\n0\r\n\r\n",
+    "a length with zeros before it": b"POST / HTTP/1.1\r\nContent-Length: " + b"0" * 30 + b"3\r\n\r\nabc",
+    "a chunk's size with zeros before it": (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 30 + b"5\r\na\r\n\r\n\r\n0\r\n\r\n"
+    ),
     "trailers": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-a: b\r\n\r\n",
     "expect": b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
 }
@@ -40,6 +44,8 @@ REFUSED_AT_ONCE = {
     "a chunk line without end": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 9000,
     "many small chunks": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 9000,
     "a large body": b"POST / HTTP/1.1\r\nContent-Length: 1048577\r\n\r\n",
+    "a length that is no number": b"POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n",
+    "a length of very many digits": b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
     "a large chunked body": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n110000\r\n" + b"a" * 1_048_700,
 }
 HALVES = {
