@@ -5,7 +5,7 @@ The signature's secret is not needed for it, so anybody can imitate what is aske
 
 from __future__ import annotations
 
-from recordings.catalogue.inbox import MAX_LIKELY_BODY, Worth
+from recordings.catalogue.inbox import MAX_LIKELY, Worth
 from recordings.model import Announcement, Delivery
 
 from .payload import NotUnderstood, read_event
@@ -16,7 +16,7 @@ from .signature import Verifier
 def worth_of(verifier: Verifier, delivery: Delivery) -> Worth:
     """`LIKELY` with a token as Vonage makes them, which is new and fits the body; `RECORDING` if it announces one."""
     headers = {"Authorization": delivery.authorization}
-    if len(delivery.body) > MAX_LIKELY_BODY:
+    if len(delivery.body) + len(delivery.query) + len(delivery.authorization) > MAX_LIKELY:
         return Worth.UNLIKELY
     if not verifier.resembles(delivery.method, headers, delivery.query, delivery.body):
         return Worth.UNLIKELY

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 OUTCOMES = ("new", "repeat", "conflict", "noted", "unreadable", "refused")
 MAX_REFUSED_BODY = 64 * 1024  # bytes; real events have some hundreds
-MAX_LIKELY_BODY = 8 * 1024  # a larger one does not look like Vonage's
+MAX_LIKELY = 8 * 1024  # bytes of body, query and token together: what is larger does not look like Vonage's
 
 
 class Worth(IntEnum):
@@ -109,7 +109,7 @@ class Inbox:
         Of the unlikely ones the newest stay. Of the others the older half and the newer half stay: whoever comes late
         with imitations cannot push out what came first, nor can a flood from the beginning keep out what comes now.
         """
-        if len(delivery.body) > MAX_LIKELY_BODY:
+        if len(delivery.body) + len(delivery.query) + len(token) > MAX_LIKELY:
             worth = Worth.UNLIKELY
         row = {
             "received_at": self._clock(),
