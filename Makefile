@@ -2,6 +2,7 @@
 # make test   everything that must hold
 # make quick  the tests that need no whole deployment
 # make bench  measured beside the alternatives
+# make chaos  everything is killed at random, then asked at random: what is lost, what fails (an hour or more)
 # make lock   pin the dependencies anew
 
 SHELL := /bin/bash

@@ -44,12 +44,24 @@ class NoAnswer(Exception):
 class TimeLimit:
     """Calls functions that may hang, each in a thread of its own: no caller waits longer than `seconds`.
 
-    At most `most` calls run at the same time; those that the caller gave up on count until they return.
+    At most `most` calls run at the same time; those that the caller gave up on count until they return. After two calls
+    in a row that took too long none is made for `rest` seconds: each caller would wait for the same thing in vain.
     """
 
-    def __init__(self, seconds: float = 3.0, most: int = 16) -> None:
+    def __init__(
+        self,
+        seconds: float = 3.0,
+        most: int = 16,
+        *,
+        rest: float = 0.0,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.seconds = seconds
         self._most = most
+        self._rest = rest
+        self._ticks = ticks
+        self._too_long = 0  # calls in a row
+        self._resting_until = 0.0
         self._room = threading.BoundedSemaphore(most)
 
     def call(self, function: Callable[[], Answer], *, name: str = "limited-call") -> Answer:
@@ -57,6 +69,8 @@ class TimeLimit:
 
         `name` is the thread's. A call that is given up on runs to its end, and nobody looks at its result.
         """
+        if self._ticks() < self._resting_until:
+            raise NoAnswer(f"it is not called for {self._rest:g} s: it took too long twice")
         if not self._room.acquire(blocking=False):
             raise NoAnswer(f"it was not called: {self._most} earlier calls still run")
         answer: Future[Answer] = Future()
@@ -77,8 +91,13 @@ class TimeLimit:
             self._room.release()
             raise
         try:
-            return answer.result(self.seconds)
+            result = answer.result(self.seconds)
+            self._too_long = 0
+            return result
         except TimeoutError:
             if answer.done():  # at the last moment, or the function itself raised a TimeoutError
                 return answer.result()
+            self._too_long += 1
+            if self._too_long >= 2:
+                self._resting_until = self._ticks() + self._rest
             raise NoAnswer(f"it took longer than {self.seconds:g} s") from None

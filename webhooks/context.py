@@ -47,7 +47,7 @@ class WebhookContext:
     answer_call: Callable[[Call], Any]
     call_notes: BackgroundWriter[Call, str]
     refused: RefusedDeliveries
-    time_limit: TimeLimit = field(default_factory=TimeLimit)
+    time_limit: TimeLimit = field(default_factory=lambda: TimeLimit(rest=60))
 
     def close(self) -> None:
         """Write down what still waits in the background, within a bounded time."""

@@ -6,7 +6,6 @@ What a legal key is, and how the template makes one, stands in `recordings.keys`
 from __future__ import annotations
 
 import logging
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from recordings.catalogue.leases import Claim
@@ -41,19 +40,22 @@ class KeyChoice:
         self._claim = claim
         self._template = template
         self._hooks = hooks
+        self._plugin_key: tuple[str | None, bool] | None = None
 
     def key(self, ext: str) -> Key:
         """The key of an object with this file extension."""
         if self._claim.key:
             return Key(self._claim.key, True)
+        # Not a cached_property: Python 3.11 computes it for one instance at a time, and a plugin may hang.
+        # https://docs.python.org/3/library/functools.html#functools.cached_property
+        self._plugin_key = self._plugin_key or self._ask_plugins()
         plugin_key, plugin_answered = self._plugin_key
         if plugin_key:
             return Key(plugin_key, False)
         steady = self._template.steady and not plugin_answered  # the plugin's next key may be a legal one
         return Key(self._template.render(self._claim.recording, ext), steady)
 
-    @cached_property
-    def _plugin_key(self) -> tuple[str | None, bool]:
+    def _ask_plugins(self) -> tuple[str | None, bool]:
         """The plugins' key, None where there is no legal one; and whether a plugin answered."""
         recording = self._claim.recording
         try:

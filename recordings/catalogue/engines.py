@@ -16,12 +16,18 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
 
 # Connections to Postgres that one process may hold, beside the one on which a worker process listens. Transactions are
 # short, so a few serve all threads; Heroku's small plans give 20 in all.
 # https://devcenter.heroku.com/articles/heroku-postgres-plans
 POSTGRES_CONNECTIONS = 4
+
+# libpq knows whole seconds alone, and waits for 2 s where it is told to wait for less. With less time than this left no
+# connection is begun: it would outlast the deadline by more than a second, and Vonage waits for 10 s alone.
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CONNECT-TIMEOUT
+_CONNECT_SECONDS = 1.0
 
 _POSTGRES_OPTIONS = {
     "application_name": "tapekeeper",
@@ -107,12 +113,15 @@ class PostgresEngine:
         event.listen(self.engine, "do_connect", self._limit)
 
     def connect(self, deadline: Deadline) -> Connection:
-        """A connection from the pool, or a new one."""
+        """A connection from the pool, or a new one. Raises `CatalogueUnavailable` where no time is left for that."""
         self._deadlines.current = deadline
-        return self.engine.connect()
+        try:
+            return self.engine.connect()
+        finally:
+            del self._deadlines.current
 
     def _limit(self, _dialect: Any, _record: Any, _args: Any, params: dict[str, Any]) -> None:
-        # At least 2 s, which libpq takes for less, too: whole seconds are all it knows.
-        # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CONNECT-TIMEOUT
-        deadline = getattr(self._deadlines, "current", None) or Deadline()
-        params["connect_timeout"] = max(2, int(deadline.left()))
+        left = getattr(self._deadlines, "current", Deadline()).left()
+        if left < _CONNECT_SECONDS:
+            raise CatalogueUnavailable("No time was left to connect to the database.")
+        params["connect_timeout"] = max(2, int(left))

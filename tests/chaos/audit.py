@@ -1,6 +1,7 @@
 """The account at the end: every acknowledged recording is stored once, byte for byte, and no file lies beside them.
 
-The application's own command and the folder say what is stored; the pretend Vonage says what should be.
+The application's own command and the folder say what is stored; the pretend Vonage says what should be. Where a
+deployment has further storages, only its folder is looked at.
 """
 
 from __future__ import annotations
@@ -41,16 +42,17 @@ class Account:
 
 def audit(deployment: Deployment, announced: Announced) -> Account:
     """Compare what was promised with what is there."""
-    listed = Checkout().list_recordings(deployment.env, 300)
+    listed = [_in_folder(row, deployment) for row in Checkout().list_recordings(deployment.env, 300)]
     files = {path.relative_to(deployment.storage).as_posix(): path for path in _files(deployment.storage)}
     known = announced.acknowledged | announced.refused
     times = Counter(row["recording_uuid"] for row in listed)
-    stored = {row["recording_uuid"]: row for row in listed if row["state"] == "stored"}
+    stored = {row["recording_uuid"]: row for row in listed if _is_stored(row)}
     lost = [recording for recording in announced.acknowledged if recording not in stored]
     doubled = [recording for recording, count in times.items() if count > 1] + _twice(known, files)
     wrong = [recording for recording, row in stored.items() if not _same(row, known[recording], files)]
     strays = sorted(files.keys() - {name for row in stored.values() for name in _names(row)})
-    overlaps = deployment.files.overlaps()
+    # Each storage fetches for itself, so only where there is one may no file be fetched by two workers at once.
+    overlaps = [] if deployment.further_storages else deployment.files.overlaps()
     faults = {"lost": lost, "doubled": doubled, "wrong": wrong, "stray": strays}
     return Account(
         acknowledged=len(announced.acknowledged),
@@ -61,6 +63,15 @@ def audit(deployment: Deployment, announced: Announced) -> Account:
         overlaps=len(overlaps),
         details=[f"{fault} {name}" for fault, names in faults.items() for name in names] + overlaps,
     )
+
+
+def _in_folder(row: Mapping[str, Any], deployment: Deployment) -> dict[str, Any]:
+    """The recording's row with its copy in the deployment's folder alone."""
+    return {**row, "copies": [copy for copy in row["copies"] if copy["storage"] == deployment.folder_storage]}
+
+
+def _is_stored(row: Mapping[str, Any]) -> bool:
+    return any(copy["state"] == "stored" for copy in row["copies"])
 
 
 def _files(folder: Path) -> list[Path]:

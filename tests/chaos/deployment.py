@@ -1,8 +1,9 @@
-"""A whole deployment out of real processes, in one of three modes, that may be killed piece by piece and comes back.
+"""A whole deployment out of real processes, in one of four modes, that may be killed piece by piece and comes back.
 
     embedded   one gunicorn with two processes, one of which archives; SQLite
     worker     one gunicorn and one `flask worker`; SQLite
     postgres   two gunicorns and two workers; one Postgres
+    pgbouncer  the same; PgBouncer stands before Postgres
 
 Each process has one port and one log for its whole life, however often it is started.
 """
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -26,8 +28,10 @@ from simulator.demo import new_private_key
 from simulator.processes import ApplicationError, environment
 from tests.services.application import APPLICATION_ID, settings_below
 from tests.services.databases import PrivatePostgres
+from tests.services.pgbouncer import PrivatePgBouncer
 
 MODES = ("embedded", "worker", "postgres")
+POOLED = "pgbouncer"
 
 # The connections that wait for NOTIFY, in the words of `Deployment.cut_connections`.
 LISTENING = "query LIKE 'LISTEN %'"
@@ -60,20 +64,32 @@ class FileHost(Gunicorn):
 class Deployment:
     """See the module. `webs`, `workers` and `files` are its processes; `postgres` is None on SQLite.
 
-    `pauses` are the bounds of the pause within each file, in seconds; `changes` are further settings. Nothing is
-    started yet: `running` does that.
+    `pauses` are the bounds of the pause within each file, in seconds; `changes` are further settings. A STORAGE_URL
+    among them begins with a folder: the account looks into `storage`. Nothing is started yet: `running` does that.
     """
 
-    def __init__(self, mode: str, folder: Path, *, pauses: str = "0 0.2", **changes: str) -> None:
+    def __init__(
+        self,
+        mode: str,
+        folder: Path,
+        *,
+        pauses: str = "0 0.2",
+        checkout: Checkout | None = None,
+        **changes: str,
+    ) -> None:
         self.mode, self.folder = mode, folder
-        (folder / "plugins").mkdir()
-        self.storage = folder / "recordings"
-        self.postgres = PrivatePostgres() if mode == "postgres" else None
+        self.plugins = folder / "plugins"
+        self.plugins.mkdir()
+        self.postgres = PrivatePostgres() if mode in ("postgres", POOLED) else None
+        self.pooler = PrivatePgBouncer(self.postgres) if self.postgres and mode == POOLED else None
         private_key = new_private_key()
         self.files = FileHost(folder, public_pem(private_key), pauses)
         settings = settings_below(folder, private_key, **self._settings() | TIMES | changes)
         self.env = environment(settings)
-        self.webs, self.workers = self._processes(settings)
+        self.folder_storage, *self.further_storages = settings["STORAGE_URL"].split()
+        self.storage = Path(urlsplit(self.folder_storage).path)
+        self.catalogue = Path(settings["DATABASE_URL"].removeprefix("sqlite:///"))  # on SQLite
+        self.webs, self.workers = self._processes(settings, checkout)
 
     def _settings(self) -> dict[str, str]:
         settings = {
@@ -82,15 +98,20 @@ class Deployment:
             "WEB_CONCURRENCY": "2" if self.mode == "embedded" else "1",
             "LOG_LEVEL": "WARNING",
         }
-        return settings | ({"DATABASE_URL": self.postgres.url} if self.postgres else {})
+        database = self.pooler or self.postgres
+        return settings | ({"DATABASE_URL": database.url} if database else {})
 
-    def _processes(self, settings: Mapping[str, str]) -> tuple[list[Application], list[Worker]]:
+    def _processes(
+        self, settings: Mapping[str, str], checkout: Checkout | None
+    ) -> tuple[list[Application], list[Worker]]:
         count = 2 if self.postgres else 1
-        webs = [Application(settings, self.folder / f"web{number}.log") for number in range(count)]
+        logs = [self.folder / f"web{number}.log" for number in range(count)]
+        webs = [Application(settings, log, checkout=checkout) for log in logs]
         workers = 0 if self.mode == "embedded" else count
         with_address = {**settings, "PUBLIC_URL": webs[0].url}
         self.env["PUBLIC_URL"] = webs[0].url
-        return webs, [Worker(with_address, self.folder / f"worker{number}.log") for number in range(workers)]
+        logs = [self.folder / f"worker{number}.log" for number in range(workers)]
+        return webs, [Worker(with_address, log, checkout) for log in logs]
 
     @property
     def all(self) -> list[Process]:
@@ -104,7 +125,7 @@ class Deployment:
         Without `files` its file host stays away, because another one is in RECORDING_HOSTS.
         """
         processes: list[Process] = [*([self.files] if files else []), *self.webs, *self.workers[:workers]]
-        with self.postgres or contextlib.nullcontext():
+        with self.postgres or contextlib.nullcontext(), self.pooler or contextlib.nullcontext():
             for process in processes:
                 process.spawn()
             try:
@@ -132,27 +153,36 @@ class Deployment:
         with psycopg.connect(self.postgres.url) as connection:
             return len(connection.execute(query).fetchall())
 
-    def count(self, where: str) -> int:
-        """How many copies there are of which this is true, by the catalogue."""
-        query = f"SELECT count(*) FROM copies WHERE {where}"
+    def query(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of this query of the catalogue."""
         if self.postgres:
             with psycopg.connect(self.postgres.url) as connection:
-                return connection.execute(query).fetchone()[0]
-        with contextlib.closing(sqlite3.connect(self.folder / "tapekeeper.db", timeout=30)) as connection:
-            return connection.execute(query).fetchone()[0]
+                return connection.execute(query).fetchall()
+        with contextlib.closing(sqlite3.connect(self.catalogue, timeout=30)) as connection:
+            return connection.execute(query).fetchall()
+
+    def count(self, where: str) -> int:
+        """How many copies there are of which this is true, by the catalogue."""
+        return self.query(f"SELECT count(*) FROM copies WHERE {where}")[0][0]
+
+    def stored(self) -> set[str]:
+        """The recordings that are stored in the folder, by the catalogue."""
+        join = "recordings JOIN copies ON copies.recording_id = recordings.id"
+        where = f"state = 'stored' AND storage = '{self.folder_storage}'"
+        return {recording for (recording,) in self.query(f"SELECT recording_uuid FROM {join} WHERE {where}")}
 
     def unfinished(self) -> int:
-        """The copies that are still to be stored."""
-        return self.count("state <> 'stored'")
+        """The copies that are still to be stored in the folder."""
+        return self.count(f"state <> 'stored' AND storage = '{self.folder_storage}'")
 
     def listed(self) -> dict[str, dict[str, Any]]:
         """What `flask recordings list --json` says, by recording_uuid."""
         return {row["recording_uuid"]: row for row in Checkout().list_recordings(self.env, 300)}
 
-    def flask(self, *words: str) -> str:
-        """What a `flask` command prints. `ApplicationError` when it fails."""
+    def flask(self, *words: str, fails: int = 0) -> str:
+        """What a `flask` command prints. `ApplicationError` when its exit status is neither 0 nor `fails`."""
         done = Checkout().flask(words, self.env)
-        if done.returncode:
+        if done.returncode not in (0, fails):
             raise ApplicationError(f"flask {' '.join(words)}: {done.stderr}")
         return done.stdout
 

@@ -21,6 +21,11 @@ def small_disk(folder: Path, kibibytes: int) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def resize(folder: Path, kibibytes: int) -> None:
+    """The disk has this size from now on."""
+    _mount("-o", f"remount,size={kibibytes}k", str(folder))
+
+
 @contextlib.contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """The disk under the folder takes no writes during the block."""

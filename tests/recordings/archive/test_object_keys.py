@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from recordings.archive.object_keys import Key, KeyChoice
@@ -52,3 +55,17 @@ def test_a_pinned_key_stands_and_no_plugin_is_asked(choice):
     plugin = Plugin("mine/r-1.mp3")
     assert choice(plugin, pinned="old/r-1.mp3").key("mp3") == Key("old/r-1.mp3", True)
     assert plugin.asked == 0
+
+
+def test_plugins_are_asked_for_several_recordings_at_once(choice):
+    """One call that hangs keeps no other copy from its key."""
+    both = threading.Barrier(2)
+
+    class Waiting(Plugin):
+        def object_key(self, recording):
+            both.wait(10)
+            return self.key
+
+    with ThreadPoolExecutor(2) as pool:
+        keys = [pool.submit(choice(Waiting("mine/r-1.mp3")).key, "mp3") for _ in range(2)]
+        assert [key.result().text for key in keys] == ["mine/r-1.mp3"] * 2

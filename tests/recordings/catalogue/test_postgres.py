@@ -120,3 +120,17 @@ def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, priv
     assert time.monotonic() - began < 5
     with database.write() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_no_connection_is_begun_that_would_outlast_the_deadline_by_far(make_database, private_postgres):  # noqa: F811
+    """libpq waits for 2 s at least, and an event that came more than 7 s ago has less than 1 s left."""
+    database = make_database("postgresql+psycopg://" + private_postgres.url.split("://", 1)[1])
+    with database.write() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    database.close()
+    began, no_time = time.monotonic(), pytest.raises(CatalogueUnavailable, match="No time was left to connect")
+    with private_postgres.frozen(), no_time, database.write(Deadline(0.9)):
+        pass
+    assert time.monotonic() - began < 1.5
+    with database.write(Deadline(5)) as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
