@@ -11,10 +11,12 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
@@ -110,7 +112,7 @@ class PostgresEngine:
             connect_args=_POSTGRES_OPTIONS,
             hide_parameters=True,
         )
-        event.listen(self.engine, "do_connect", self._limit)
+        event.listen(self.engine, "do_connect", self._connect)
 
     def connect(self, deadline: Deadline) -> Connection:
         """A connection from the pool, or a new one. Raises `CatalogueUnavailable` where no time is left for that."""
@@ -120,8 +122,41 @@ class PostgresEngine:
         finally:
             del self._deadlines.current
 
-    def _limit(self, _dialect: Any, _record: Any, _args: Any, params: dict[str, Any]) -> None:
+    def _connect(self, dialect: Dialect, _record: Any, args: Any, params: dict[str, Any]) -> Any:
         left = getattr(self._deadlines, "current", Deadline()).left()
         if left < _CONNECT_SECONDS:
             raise CatalogueUnavailable("No time was left to connect to the database.")
         params["connect_timeout"] = max(2, int(left))
+        return _in_time(lambda: dialect.connect(*args, **params), left)
+
+
+def _in_time(connect: Callable[[], Any], seconds: float) -> Any:
+    """The connection, made in a thread of its own. One that comes too late is closed.
+
+    The driver's own time-out counts anew for each address of the host's name, and not at all while the name is looked
+    up. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+    """
+    connecting: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            connection = connect()
+        except BaseException as error:
+            if connecting.set_running_or_notify_cancel():
+                connecting.set_exception(error)
+            return
+        if connecting.set_running_or_notify_cancel():
+            connecting.set_result(connection)
+        else:
+            connection.close()
+
+    try:
+        threading.Thread(target=run, name="tapekeeper-connect", daemon=True).start()
+    except RuntimeError as error:  # the system has no thread to give
+        raise CatalogueUnavailable(f"No connection to the database can be begun: {error}.") from None
+    try:
+        return connecting.result(seconds)
+    except TimeoutError:
+        if connecting.cancel():
+            raise CatalogueUnavailable("The database did not answer in time; no connection came about.") from None
+        return connecting.result()  # it came at the last moment
