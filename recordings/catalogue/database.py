@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
 
-from .engines import POSTGRES_CONNECTIONS, PostgresEngine, sqlite_engine
+from .engines import POSTGRES_CONNECTIONS, PostgresEngine, interrupted_at, sqlite_engine
 from .outages import translated
 from .tables import HEAD
 from .watchdog import Watchdog
@@ -89,7 +89,8 @@ class Database:
         with translated():
             self._prepare(deadline)
             if self.sqlite:
-                with self.engine.connect().execution_options(reading=True) as connection:
+                opened = self.engine.connect().execution_options(reading=True)
+                with opened as connection, interrupted_at(deadline, connection):
                     yield connection
             else:
                 # In Postgres' own default each statement sees what was committed before it; on SQLite the whole

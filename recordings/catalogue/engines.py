@@ -11,8 +11,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ POSTGRES_CONNECTIONS = 4
 # connection is begun: it would outlast the deadline by more than a second, and Vonage waits for 10 s alone.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CONNECT-TIMEOUT
 _CONNECT_SECONDS = 1.0
+
+_STEPS = 20_000  # of SQLite's virtual machine between two looks at the clock: less than a millisecond
 
 _POSTGRES_OPTIONS = {
     "application_name": "tapekeeper",
@@ -70,6 +73,20 @@ def sqlite_engine(url: URL, lock_seconds: float) -> Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+@contextmanager
+def interrupted_at(deadline: Deadline, connection: Connection) -> Iterator[None]:
+    """End a statement of SQLite that runs beyond the deadline: it raises an error, and nothing is changed.
+
+    https://sqlite.org/c3ref/progress_handler.html
+    """
+    driver: Any = connection.connection.dbapi_connection
+    driver.set_progress_handler(lambda: not deadline.left(), _STEPS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
 
 
 def _make_private(path: Path) -> None:

@@ -244,3 +244,12 @@ def test_a_first_use_that_found_no_thread_is_tried_again_by_the_next(database, w
     with without_threads(), pytest.raises(CatalogueUnavailable, match="thread"):
         database.try_write()
     database.try_write()
+
+
+def test_a_view_ends_at_its_deadline_and_the_next_is_whole(database):
+    endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+    database.try_write()
+    with pytest.raises(CatalogueUnavailable, match="interrupted"), database.read(Deadline(0.1)) as connection:
+        connection.execute(endless)
+    with database.read() as connection:
+        assert connection.execute(select(deliveries)).all() == []
