@@ -64,10 +64,14 @@ class Engine:
         self.stopping = threading.Event()
 
     def start(self) -> None:
-        """Start the threads, and return. When the database is away, the threads wait for it."""
+        """Start the threads, and return. When the database is away, the threads wait for it.
+
+        Raises `RuntimeError` when the system has no thread to give; called again, it starts the rest.
+        """
         runs = {f"tapekeeper-worker-{number}": self._work for number in range(1, self._threads + 1)}
         runs |= {"tapekeeper-listener": self._listen, "tapekeeper-periodic": self._do_tasks}
-        self._running += [self._supervisor.start(name, run) for name, run in runs.items()]
+        for name in runs.keys() - {thread.name for thread in self._running}:
+            self._running.append(self._supervisor.start(name, runs[name]))
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Let copies in work finish, then give the rest back to other workers: `timeout` seconds in all.
@@ -78,7 +82,7 @@ class Engine:
         patience = Deadline(timeout - let_go)
         self.stopping.set()
         self._bell.ring_all()
-        for thread in self._running:
+        for thread in list(self._running):
             thread.join(patience.left())
         given_back = self._heartbeat.release_all(let_go)
         if given_back:
