@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 worker_class = "server.Worker"
-threads = 48  # 16 for answers, 21 for events, 9 for pages, 2 for monitors: see `server.Lanes`
+threads = 48  # 16 for answers, 19 for events, 9 for pages, 2 each for monitors and metrics: see `server.Lanes`
 # gunicorn's maximum. A GET of Vonage's has everything in its URL, also a caller's custom data.
 limit_request_line = 8190
 limit_request_field_size = 16380  # above a signed token, and above what proxies add

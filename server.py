@@ -15,6 +15,7 @@ import contextlib
 import errno
 import re
 import resource
+import select
 import selectors
 import socket
 import threading
@@ -34,6 +35,7 @@ ACCEPTED = "tapekeeper.accepted"  # in the WSGI environ: `time.monotonic()` when
 READ_SECONDS = 8.0  # for a whole request; Vonage waits 5 s for an answer and 10 s for an event
 WRITE_SECONDS = 30.0  # for each piece of a reply
 LINGER_SECONDS = 2.0  # for a client to read the last reply before its connection is closed
+STOP_SECONDS = 2.0  # for requests that are arriving when the process is told to stop
 MAX_BODY = 1024 * 1024  # bytes; the application answers 413 to a larger body without reading it
 MAX_CHUNKS = 8192
 MAX_BUFFERED = 64 * 1024 * 1024  # bytes, of all requests together: then only small ones are still read
@@ -45,7 +47,7 @@ _FILES = 4096
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
 
 
 class Framing:
@@ -82,9 +84,9 @@ class Framing:
             self._next = self._chunk
         else:
             lengths = [value for name, value in fields if name == b"content-length"]
-            length = int(lengths[0]) if lengths and lengths[0].isdigit() and len(lengths[0]) < 20 else 0
-            if length > MAX_BODY:
-                return True
+            length = _length(lengths[0]) if lengths else 0
+            if length is None or length > MAX_BODY:
+                return True  # not whole: what follows this head is no request
             self._at += length
             self._next = self._body
         complete = self._next(data)
@@ -121,15 +123,24 @@ class Framing:
         return self.whole or len(data) - self._at > self._max_line
 
 
+def _length(digits: bytes) -> int | None:
+    """The number of bytes that a Content-Length tells, also with zeros before it; None: it tells none, or too many."""
+    significant = digits.lstrip(b"0") or b"0"
+    return int(significant) if digits.isdigit() and len(significant) < 20 else None
+
+
 def lane_of(head: bytes) -> str:
-    """Which threads take the request with this head: `answers`, `events`, `monitors` or `pages`."""
+    """Which threads take the request with this head: `answers`, `events`, `monitors`, `metrics` or `pages`.
+
+    `/metrics` asks the database: while that hangs, `/healthz` and `/readyz` must not wait behind it.
+    """
     words = head.split(None, 2)
     target = unquote(words[1].decode("latin-1")) if len(words) > 1 else ""
     path = re.sub(r"^[a-z]+://[^/]*", "", target.partition("?")[0], flags=re.IGNORECASE)
     first, _, second = re.sub(r"/+", "/", path).strip("/").partition("/")
     if first == "webhooks":
         return "answers" if second.partition("/")[0] in ("answer", "fallback") else "events"
-    return "monitors" if first in ("healthz", "readyz", "metrics") else "pages"
+    return {"healthz": "monitors", "readyz": "monitors", "metrics": "metrics"}.get(first, "pages")
 
 
 class Lanes:
@@ -140,7 +151,8 @@ class Lanes:
     """
 
     def __init__(self, threads: int) -> None:
-        sizes = {"answers": max(1, threads // 3), "pages": max(1, threads // 5), "monitors": max(1, threads // 24)}
+        shares = {"answers": 3, "pages": 5, "monitors": 24, "metrics": 24}
+        sizes = {name: max(1, threads // share) for name, share in shares.items()}
         sizes["events"] = max(1, threads - sum(sizes.values()))
         self._pools = {name: ThreadPoolExecutor(size, thread_name_prefix=name) for name, size in sizes.items()}
 
@@ -259,6 +271,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if now < self._next_look:
             return
         self._next_look = now + _LOOKS_SECONDS
+        if not self.alive:  # half a request must not take the time that the copies in work have
+            for arriving in self._arriving.values():
+                arriving.deadline = min(arriving.deadline, now + STOP_SECONDS)
         for conn in [conn for conn, arriving in self._arriving.items() if arriving.deadline <= now]:
             self._drop(conn)
 
@@ -295,6 +310,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _look(self, conn: Any, arriving: _Arriving, framing: Framing) -> None:
         """Give the request to a thread if it is complete; ask for its body if the client waits for that."""
         if framing.complete(arriving.data):
+            if conn.parser.req_count and not _takes_more(conn.sock):
+                self._drop(conn)
+                return
             self._forget(conn)
             conn.size, conn.whole, conn.lane = len(arriving.data), framing.whole, lane_of(framing.head)
             self._buffered += conn.size
@@ -349,3 +367,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if accepted is not None:
             environ[ACCEPTED] = accepted
         return app(environ, start)
+
+
+def _takes_more(sock: socket.socket) -> bool:
+    """Whether a small reply can be written without waiting.
+
+    A client that sends request after request and reads no reply would else hold a thread for `WRITE_SECONDS`.
+    """
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))

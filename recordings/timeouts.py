@@ -91,13 +91,12 @@ class TimeLimit:
             self._room.release()
             raise
         try:
-            result = answer.result(self.seconds)
-            self._too_long = 0
-            return result
+            answer.exception(self.seconds)
         except TimeoutError:
-            if answer.done():  # at the last moment, or the function itself raised a TimeoutError
-                return answer.result()
-            self._too_long += 1
-            if self._too_long >= 2:
-                self._resting_until = self._ticks() + self._rest
-            raise NoAnswer(f"it took longer than {self.seconds:g} s") from None
+            if not answer.done():  # else it returned at the last moment
+                self._too_long += 1
+                if self._too_long >= 2:
+                    self._resting_until = self._ticks() + self._rest
+                raise NoAnswer(f"it took longer than {self.seconds:g} s") from None
+        self._too_long = 0
+        return answer.result()

@@ -19,6 +19,7 @@ from webhooks.events import ACCEPTED
 ROOT = Path(__file__).resolve().parent.parent
 CONF = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 HOST = b"Host: x\r\n"
+LANES = ("answers", "events", "monitors", "metrics", "pages")
 
 WHOLE = {
     "no body": b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -28,6 +29,10 @@ WHOLE = {
     "a body": b"POST / HTTP/1.1\r\ncontent-LENGTH :5\r\n\r\nab\r\nc".replace(b" :", b": "),
     "a body with a head in it": b"POST / HTTP/1.1\r\nContent-Length: 12\r\n\r\nGET /\r\n\r\nabc",
     "chunks": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\n\r\n\r\n0\r\n\r\n",
+    "a length with zeros before it": b"POST / HTTP/1.1\r\nContent-Length: " + b"0" * 30 + b"3\r\n\r\nabc",
+    "a chunk's size with zeros before it": (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 30 + b"5\r\na\r\n\r\n\r\n0\r\n\r\n"
+    ),
     "trailers": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-a: b\r\n\r\n",
     "expect": b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
 }
@@ -39,6 +44,8 @@ REFUSED_AT_ONCE = {
     "a chunk line without end": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 9000,
     "many small chunks": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 9000,
     "a large body": b"POST / HTTP/1.1\r\nContent-Length: 1048577\r\n\r\n",
+    "a length that is no number": b"POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n",
+    "a length of very many digits": b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
     "a large chunked body": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n110000\r\n" + b"a" * 1_048_700,
 }
 HALVES = {
@@ -115,7 +122,7 @@ def test_half_a_request_is_waited_for(name):
 def test_no_bytes_are_a_fault_of_ours(data):
     judge, _ = fed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + data)
     judge, _ = fed(data)
-    assert server.lane_of(judge.head) in ("answers", "events", "monitors", "pages")
+    assert server.lane_of(judge.head) in LANES
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_a_client_that_waits_for_its_turn_to_send_the_body_is_asked_for_it(line,
         ("/webhooks", "events"),
         ("/healthz", "monitors"),
         ("/readyz", "monitors"),
-        ("/metrics", "monitors"),
+        ("/metrics", "metrics"),
         ("/", "pages"),
         ("/recordings/webhooks/answer", "pages"),
         ("*", "pages"),
@@ -157,7 +164,7 @@ def test_whose_threads_take_a_request(target, lane):
 def test_no_lane_is_without_a_thread(threads):
     lanes = server.Lanes(threads)
     try:
-        for lane in ("answers", "events", "monitors", "pages"):
+        for lane in LANES:
             conn = type("Conn", (), {"lane": lane})()
             assert lanes.submit(lambda its: its.lane, conn).result(10) == lane
     finally:

@@ -5,7 +5,7 @@ What is checked here needs no secret, so anybody can imitate it: it proves nothi
 
 from __future__ import annotations
 
-from recordings.catalogue.inbox import MAX_LIKELY_BODY, Worth
+from recordings.catalogue.inbox import MAX_LIKELY, Worth
 from recordings.model import Announcement, Delivery
 
 from .payload import NotUnderstood, read_event
@@ -19,7 +19,7 @@ def worth_of(verifier: Verifier, delivery: Delivery) -> Worth:
     `RECORDING`: the body also announces one.
     """
     headers = {"Authorization": delivery.authorization}
-    if len(delivery.body) > MAX_LIKELY_BODY:
+    if len(delivery.body) + len(delivery.query) + len(delivery.authorization) > MAX_LIKELY:
         return Worth.UNLIKELY
     if not verifier.resembles(delivery.method, headers, delivery.query, delivery.body):
         return Worth.UNLIKELY

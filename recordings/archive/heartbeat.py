@@ -86,8 +86,8 @@ class Heartbeat:
         """Hold the claim's lease while the block runs."""
         held = HeldLease(claim, ticks=self._ticks)
         with self._guard:
-            self._held[claim.token] = held
             self._start()
+            self._held[claim.token] = held
         try:
             yield held
         finally:
@@ -163,8 +163,8 @@ class Heartbeat:
 
     def _start(self) -> None:
         if not self._started:
-            self._started = True
             self._start_thread("tapekeeper-heartbeat", self._run)
+            self._started = True  # only now: where the system has no thread to give, the next claim tries it again
 
     def _run(self) -> None:
         while not self._closed.wait(self._leases.lease / 3):

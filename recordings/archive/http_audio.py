@@ -97,16 +97,19 @@ class HttpAudio:
             self._check_size(size)
 
     def _check_size(self, size: int) -> None:
-        """Doubt an unknown format of less than half the announced size, until it comes the same twice in a row.
+        """Doubt an unknown format that comes in less than half the announced size, or where no size was announced.
+
+        The doubt ends when it comes the same twice in a row.
 
         It may be a page of a kind that nobody foresaw, or a file that Vonage had not finished; both change soon. What
         comes again with the same size and the same first bytes is what Vonage has. Raises `NotAudio`.
         """
-        if self.kind is not formats.UNKNOWN or not self._announced or 2 * size >= self._announced:
+        if self.kind is not formats.UNKNOWN or (self._announced and 2 * size >= self._announced):
             return
+        announced = f"{self._announced} were announced" if self._announced else "no size was announced"
         doubt = (
-            f"Vonage sent {size} bytes of no known audio format where {self._announced} were announced (SHA-256 of "
-            f"their beginning: {self._head_sha256}). It is stored if it comes the same at the next attempt."
+            f"Vonage sent {size} bytes of no known audio format where {announced} "
+            f"(SHA-256 of their beginning: {self._head_sha256}). It is stored if it comes the same at the next attempt."
         )
         if doubt != self._previous_error:
             raise NotAudio(doubt, retry_after=_SECOND_LOOK_SECONDS)

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
 
-from .engines import POSTGRES_CONNECTIONS, PostgresEngine, sqlite_engine
+from .engines import POSTGRES_CONNECTIONS, PostgresEngine, interrupted_at, sqlite_engine
 from .outages import translated
 from .tables import HEAD
 from .watchdog import Watchdog
@@ -90,7 +90,8 @@ class Database:
         with translated():
             self._prepare(deadline)
             if self.sqlite:
-                with self.engine.connect().execution_options(reading=True) as connection:
+                opened = self.engine.connect().execution_options(reading=True)
+                with opened as connection, interrupted_at(deadline, connection):
                     yield connection
             else:
                 # In Postgres' own default each statement sees what was committed before it; on SQLite the whole
@@ -233,18 +234,25 @@ class Database:
         if self._ready:
             return
         with self._guard:
-            if self._preparing is None:
-                self._preparing = Future()
-                threading.Thread(
-                    target=self._migrate_into, args=(self._preparing,), name="tapekeeper-migration", daemon=True
-                ).start()
-            preparing = self._preparing
+            preparing = self._preparing or self._begin_migration()
         try:
             preparing.result(deadline.left())
         except TimeoutError:
             raise CatalogueUnavailable("The database's schema is still being brought up to date.") from None
         except CatalogueUnavailable as error:
             raise CatalogueUnavailable(*error.args) from None
+
+    def _begin_migration(self) -> Future[None]:
+        result: Future[None] = Future()
+        migration = threading.Thread(
+            target=self._migrate_into, args=(result,), name="tapekeeper-migration", daemon=True
+        )
+        try:
+            migration.start()
+        except RuntimeError as error:  # the system has no thread to give; the next use tries it again
+            raise CatalogueUnavailable(f"The database's schema cannot be checked: {error}.") from None
+        self._preparing = result
+        return result
 
     def _migrate_into(self, result: Future[None]) -> None:
         try:

@@ -11,10 +11,13 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
@@ -28,6 +31,8 @@ POSTGRES_CONNECTIONS = 4
 # connection is begun: it would outlast the deadline by more than a second, and Vonage waits for 10 s alone.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CONNECT-TIMEOUT
 _CONNECT_SECONDS = 1.0
+
+_STEPS = 20_000  # of SQLite's virtual machine between two looks at the clock: less than a millisecond
 
 _POSTGRES_OPTIONS = {
     "application_name": "tapekeeper",
@@ -70,6 +75,20 @@ def sqlite_engine(url: URL, lock_seconds: float) -> Engine:
     return engine
 
 
+@contextmanager
+def interrupted_at(deadline: Deadline, connection: Connection) -> Iterator[None]:
+    """End a statement of SQLite that runs beyond the deadline: it raises an error, and nothing is changed.
+
+    https://sqlite.org/c3ref/progress_handler.html
+    """
+    driver: Any = connection.connection.dbapi_connection
+    driver.set_progress_handler(lambda: not deadline.left(), _STEPS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
 def _make_private(path: Path) -> None:
     """SQLite would make the file readable for everybody. Its `-wal` and `-shm` get the file's own mode.
 
@@ -110,7 +129,7 @@ class PostgresEngine:
             connect_args=_POSTGRES_OPTIONS,
             hide_parameters=True,
         )
-        event.listen(self.engine, "do_connect", self._limit)
+        event.listen(self.engine, "do_connect", self._connect)
 
     def connect(self, deadline: Deadline) -> Connection:
         """A connection from the pool, or a new one. Raises `CatalogueUnavailable` where no time is left for that."""
@@ -120,8 +139,41 @@ class PostgresEngine:
         finally:
             del self._deadlines.current
 
-    def _limit(self, _dialect: Any, _record: Any, _args: Any, params: dict[str, Any]) -> None:
+    def _connect(self, dialect: Dialect, _record: Any, args: Any, params: dict[str, Any]) -> Any:
         left = getattr(self._deadlines, "current", Deadline()).left()
         if left < _CONNECT_SECONDS:
             raise CatalogueUnavailable("No time was left to connect to the database.")
         params["connect_timeout"] = max(2, int(left))
+        return _in_time(lambda: dialect.connect(*args, **params), left)
+
+
+def _in_time(connect: Callable[[], Any], seconds: float) -> Any:
+    """The connection, made in a thread of its own. One that comes too late is closed.
+
+    The driver's own time-out counts anew for each address of the host's name, and not at all while the name is looked
+    up. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+    """
+    connecting: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            connection = connect()
+        except BaseException as error:
+            if connecting.set_running_or_notify_cancel():
+                connecting.set_exception(error)
+            return
+        if connecting.set_running_or_notify_cancel():
+            connecting.set_result(connection)
+        else:
+            connection.close()
+
+    try:
+        threading.Thread(target=run, name="tapekeeper-connect", daemon=True).start()
+    except RuntimeError as error:  # the system has no thread to give
+        raise CatalogueUnavailable(f"No connection to the database can be begun: {error}.") from None
+    try:
+        return connecting.result(seconds)
+    except TimeoutError:
+        if connecting.cancel():
+            raise CatalogueUnavailable("The database did not answer in time; no connection came about.") from None
+        return connecting.result()  # it came at the last moment

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 OUTCOMES = ("new", "repeat", "conflict", "noted", "unreadable", "refused")
 MAX_REFUSED_BODY = 64 * 1024  # bytes; real events have some hundreds
-MAX_LIKELY_BODY = 8 * 1024  # a delivery with a larger body counts as UNLIKELY
+MAX_LIKELY = 8 * 1024  # bytes of body, query and token together: what is larger does not look like Vonage's
 
 
 class Worth(IntEnum):
@@ -111,7 +111,7 @@ class Inbox:
         that the oldest half and the newest half of the quota stay: a flood of imitations can then push out neither the
         real deliveries that came before it, nor those that come after it.
         """
-        if len(delivery.body) > MAX_LIKELY_BODY:
+        if len(delivery.body) + len(delivery.query) + len(token) > MAX_LIKELY:
             worth = Worth.UNLIKELY
         row = {
             "received_at": self._clock(),

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 0.5  # beyond the deadline, for the server's own statement time-out to come first
 
+_LOOK_SECONDS = 0.25  # between two looks, while there are watches: an event has 2 s after its deadline
+
 
 class Watchdog:
     """Watches sockets by their file descriptors. Its one thread starts with the first of them."""
@@ -36,11 +38,11 @@ class Watchdog:
         """Shut this socket down if the block lasts longer than the deadline. The descriptor stays open meanwhile."""
         watch = object()
         with self._changed:
-            self._ends[watch] = (self._ticks() + deadline.left() + self._grace, descriptor)
             if not self._started:
-                self._started = True
                 threading.Thread(target=self._run, name="tapekeeper-watchdog", daemon=True).start()
-            elif len(self._ends) == 1:
+                self._started = True  # only now: a thread that the system could not give is asked for again
+            self._ends[watch] = (self._ticks() + deadline.left() + self._grace, descriptor)
+            if len(self._ends) == 1:
                 self._changed.notify()
         try:
             yield
@@ -56,8 +58,7 @@ class Watchdog:
                     if end <= now:
                         del self._ends[watch]
                         _shut_down(descriptor)
-                # All limits are about as long, so a later watch ends later: one look a second finds each in time.
-                self._changed.wait(1.0 if self._ends else None)
+                self._changed.wait(_LOOK_SECONDS if self._ends else None)
 
 
 def _shut_down(descriptor: int) -> None:

@@ -82,12 +82,12 @@ class EmbeddedWorker:
             return
         try:
             archive = self._wait_for_lock(handle, self._lock)
+            if archive:
+                self._archive()
         except BaseException:
             os.close(handle)
             raise
-        if archive:
-            self._archive()  # closing the handle would release the lock
-        else:
+        if not archive:  # else the handle stays open: with it the lock would go
             os.close(handle)
 
     def _wait_for_lock(self, handle: int, lock: Path) -> bool:

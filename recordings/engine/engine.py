@@ -66,15 +66,21 @@ class Engine:
         self._outage = outage
         self._beside = beside
         self._running: list[threading.Thread] = []
+        self._begun: set[str] = set()  # of the loops beside the workers
         self.stopping = threading.Event()
 
     def start(self) -> None:
-        """Start the threads, and return. When the database is away, the threads wait for it."""
+        """Start the threads, and return. When the database is away, the threads wait for it.
+
+        Raises `RuntimeError` when the system has no thread to give; called again, it starts the rest.
+        """
         runs = {f"tapekeeper-worker-{number}": self._work for number in range(1, self._threads + 1)}
         runs |= {"tapekeeper-listener": self._listen, "tapekeeper-periodic": self._do_tasks}
-        self._running += [self._supervisor.start(name, run) for name, run in runs.items()]
-        for name, loop in self._beside.items():
-            self._supervisor.start(name, partial(loop, self.stopping))
+        for name in runs.keys() - {thread.name for thread in self._running}:
+            self._running.append(self._supervisor.start(name, runs[name]))
+        for name in self._beside.keys() - self._begun:
+            self._supervisor.start(name, partial(self._beside[name], self.stopping))
+            self._begun.add(name)
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Let copies in work finish, then give the rest back to other workers: `timeout` seconds in all.
@@ -85,7 +91,7 @@ class Engine:
         patience = Deadline(timeout - let_go)
         self.stopping.set()
         self._bell.ring_all()
-        for thread in self._running:
+        for thread in list(self._running):
             thread.join(patience.left())
         given_back = self._heartbeat.release_all(let_go)
         if given_back:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -66,6 +68,18 @@ def test_sigterm_in_the_middle_of_a_fetch_ends_in_time_and_the_next_start_comple
     assert "Traceback" not in gunicorn.log.read_text()
     gunicorn.start()
     archive.wait_stored(recording_uuid, file)
+
+
+def test_half_a_request_does_not_delay_the_end(deploy):
+    gunicorn, _ = deploy()
+    parts = urlsplit(gunicorn.start().url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + b"POST /webhooks/events HTTP/1.1\r\nX-a: ")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        begun = time.monotonic()
+        gunicorn.signal(signal.SIGTERM)
+        assert gunicorn.wait() == 0
+        assert time.monotonic() - begun < 6
 
 
 def _ends_at_once(gunicorn):

@@ -82,6 +82,30 @@ def test_a_client_that_drips_is_cut_too(connect):
     assert 7 < time.monotonic() - begun < 10
 
 
+def test_a_client_that_reads_no_reply_holds_no_thread(running, sends):
+    """It sends one request after the other, until the replies fill what the system buffers."""
+    clients = [unread(urlsplit(running.url)) for _ in range(20)]
+    try:
+        felt = feel(*sends, 4 * SECONDS)
+        assert set(felt.statuses) == {"answer 200", "event 204"}, felt
+        assert felt.answers_p99 < 1, felt
+    finally:
+        for client in clients:
+            client.close()
+
+
+def unread(address):
+    """A connection with small buffers on both ends, over which a thousand requests were sent."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    client.connect((address.hostname, address.port))
+    client.settimeout(2)
+    with contextlib.suppress(OSError):  # the server has cut it already
+        client.sendall(b"GET /webhooks/answer HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+    return client
+
+
 def ended(client):
     """Whether the server has closed the connection; waits a moment for it."""
     try:

@@ -248,3 +248,15 @@ def test_no_thread_runs_before_the_first_claim(leases):
     heartbeat = Heartbeat(leases)
     heartbeat.beat()
     assert threading.active_count() == before
+
+
+def test_a_heart_that_found_no_thread_begins_with_the_next_claim(database, new_copy, row_of, until, without_threads):
+    leases = Leases(database, lease=0.3)  # by the real clock
+    heartbeat, (first, second) = Heartbeat(leases), (leases.claim(new_copy()), leases.claim(new_copy()))
+    with without_threads(), pytest.raises(RuntimeError), heartbeat.holding(first):
+        pass
+    with heartbeat.holding(second):
+        due = row_of(second.copy_id)["due_at"]
+        until(lambda: row_of(second.copy_id)["due_at"] > due, "the lease is renewed by itself")
+    heartbeat.release_all()
+    assert row_of(first.copy_id)["state"] == "fetching"  # nobody holds it: its lease runs out

@@ -105,6 +105,15 @@ def test_unknown_audio_of_less_than_half_the_size_is_stored_once_it_came_twice_t
     assert file.requests == 2
 
 
+def test_unknown_audio_of_which_no_size_was_announced_must_come_twice_the_same(desk, vonage):
+    event, ids = desk.announce(vonage.add_file(b"\x89PNG\r\n\x1a\n" + bytes(range(256))), size=None)
+    desk.run(ids)
+    (copy,) = desk.find(event).copies
+    assert (copy.state, desk.files()) == (State.WAITING, {})
+    assert "264 bytes of no known audio format where no size was announced" in copy.error
+    assert desk.retry(event).state is State.STORED
+
+
 def test_unknown_audio_that_comes_otherwise_the_second_time_is_looked_at_again(desk, vonage):
     other = vonage.add_file(b"fLaC" + bytes(400))
     event, ids = desk.announce(

@@ -13,7 +13,7 @@ from recordings.archive.replicate import Replicator
 from recordings.archive.sources import BytesSource
 from recordings.care.repair import Repair, Unrepairable
 from recordings.care.verify import NoSuchRecording, Verification
-from recordings.catalogue.listing import listing
+from recordings.catalogue import search
 from recordings.catalogue.tables import copies, recordings
 from recordings.errors import StorageUnavailable
 from recordings.model import State
@@ -300,7 +300,7 @@ def test_a_crash_after_the_delete_leaves_no_copy_that_is_called_stored(desk, sto
     desk.storage = Crashes(desk.folder)
     with pytest.raises(KeyboardInterrupt):
         mend()
-    ((copy,),) = (recording.copies for recording in listing(desk.database))
+    ((copy,),) = (row.recording.copies for row in search.walk(desk.database, search.RecordingFilter()))
     assert copy.state is not State.STORED
     desk.storage = LocalStorage(desk.folder)
     desk.clock.move(61)  # the lease of the dead process runs out

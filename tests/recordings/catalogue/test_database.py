@@ -238,3 +238,18 @@ def test_a_fault_of_ours_is_not_called_unavailable(database):
     with pytest.raises(Exception, match="NOT NULL") as caught, database.write() as connection:
         connection.execute(insert(deliveries), a_row() | {"route": None})
     assert not isinstance(caught.value, CatalogueUnavailable)
+
+
+def test_a_first_use_that_found_no_thread_is_tried_again_by_the_next(database, without_threads):
+    with without_threads(), pytest.raises(CatalogueUnavailable, match="thread"):
+        database.try_write()
+    database.try_write()
+
+
+def test_a_view_ends_at_its_deadline_and_the_next_is_whole(database):
+    endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+    database.try_write()
+    with pytest.raises(CatalogueUnavailable, match="interrupted"), database.read(Deadline(0.1)) as connection:
+        connection.execute(endless)
+    with database.read() as connection:
+        assert connection.execute(select(deliveries)).all() == []

@@ -278,6 +278,6 @@ def _undo_migration(database):
             "DROP INDEX ix_copies_state_storage_size",
             "CREATE INDEX ix_copies_state ON copies (state)",
             "DROP TABLE figures",
-            "UPDATE alembic_version SET version_num = '0004'",
+            "UPDATE alembic_version SET version_num = '0007'",
         ):
             connection.exec_driver_sql(statement)

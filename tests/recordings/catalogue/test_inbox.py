@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from recordings.catalogue.inbox import MAX_LIKELY_BODY, MAX_REFUSED_BODY, Inbox, NoSuchDelivery, NotAdoptable, Worth
+from recordings.catalogue.inbox import MAX_LIKELY, MAX_REFUSED_BODY, Inbox, NoSuchDelivery, NotAdoptable, Worth
 from recordings.catalogue.tables import call_events, copies, deliveries, recordings, transcriptions
 from recordings.errors import LeaseLost
 from recordings.model import CallEvent, State, Transcription
@@ -130,11 +130,14 @@ def test_imitations_neither_push_out_what_came_first_nor_keep_out_what_comes_now
     assert queries(small_inbox) == ["0", "1", "18", "19"]
 
 
-def test_what_is_larger_than_any_event_of_vonages_is_unlikely(small_inbox, delivery):
+@pytest.mark.parametrize(("body", "more", "token"), [(1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0), (0.4, 0.3, 0.4)])
+def test_what_is_larger_than_any_event_of_vonages_is_unlikely(small_inbox, delivery, body, more, token):
+    """Its body, its query and its token together: a stranger must not fill the disk with imitations."""
+    sizes = [int(part * (MAX_LIKELY + 1)) for part in (body, more, token)]
     for number in range(5):
-        body = b"x" * (MAX_LIKELY_BODY + 1)
-        small_inbox.keep_refused(delivery(query=str(number), body=body), "Bearer x", "", Worth.RECORDING)
-    assert queries(small_inbox) == ["2", "3", "4"]
+        large = delivery(query=str(number) + "&" * sizes[1], body=b"x" * sizes[0])
+        small_inbox.keep_refused(large, "x" * sizes[2], "", Worth.RECORDING)
+    assert [query.rstrip("&") for query in queries(small_inbox)] == ["2", "3", "4"]
 
 
 def test_the_refused_have_an_index_of_their_own(database):

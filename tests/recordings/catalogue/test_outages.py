@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sqlite3
+import time
 import traceback
 
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from recordings.catalogue.database import Database
+from recordings.catalogue.engines import PostgresEngine
 from recordings.catalogue.outages import explained, translated
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
@@ -74,3 +78,19 @@ def test_what_time_may_mend_is_an_outage(error):
 def test_a_fault_of_ours_stays_what_it_is():
     with pytest.raises(ProgrammingError), translated():
         raise ProgrammingError("SELEKT", {}, psycopg.errors.SyntaxError("SELEKT"))
+
+
+@pytest.fixture
+def silent_hosts():
+    """Two addresses that take connections, and never say a word."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        yield [f"127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
+
+
+def test_the_deadline_of_a_connection_counts_for_all_addresses_together(silent_hosts):
+    url = make_url("postgresql+psycopg://u:p@/d").update_query_dict({"host": silent_hosts})
+    begun = time.monotonic()
+    with pytest.raises(CatalogueUnavailable, match="in time"):
+        PostgresEngine(url).connect(Deadline(2))
+    assert time.monotonic() - begun < 3

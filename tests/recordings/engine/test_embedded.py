@@ -145,3 +145,25 @@ def test_a_process_that_holds_the_lock_and_has_nothing_to_do_is_no_problem(make_
 
 def embedded_threads():
     return sum(thread.name == "tapekeeper-embedded" for thread in threading.enumerate())
+
+
+class Crowded(Supervisor):
+    """At first it gives one thread only, as where a container's limit is reached."""
+
+    given = 0
+
+    def start(self, name, run):
+        self.given += 1
+        if self.given == 2:
+            raise RuntimeError("can't start new thread")
+        return super().start(name, run)
+
+
+def test_an_engine_that_found_no_thread_is_started_again_whole(make_engine, database, announce, done, tmp_path, until):
+    crowded = Crowded(pause=0.01)
+    engine = make_engine(done, supervisor=crowded)
+    parts = Supervisor(pause=0.01), Workers(database), Schedule(database)
+    EmbeddedWorker(engine, *parts, lock=tmp_path / "lock", look=0.02).start()
+    until(lambda: crowded.given == 5, "four threads run, and one start failed")
+    copy_id = announce()
+    until(lambda: done.ids == [copy_id], "it is archived")
