@@ -168,7 +168,7 @@ class Deployment:
     def stored(self) -> set[str]:
         """The recordings that are stored in the folder, by the catalogue."""
         join = "recordings JOIN copies ON copies.recording_id = recordings.id"
-        where = f"state = 'stored' AND storage = '{self.folder_storage}'"
+        where = f"copies.state = 'stored' AND copies.storage = '{self.folder_storage}'"
         return {recording for (recording,) in self.query(f"SELECT recording_uuid FROM {join} WHERE {where}")}
 
     def unfinished(self) -> int:

@@ -96,7 +96,7 @@ def certificate(tmp_path, rsa_key):
 
 
 def fetch(fetcher, url):
-    with fetcher.open(url) as audio:
+    with fetcher.open(url, len(AUDIO)) as audio:
         return audio.read()
 
 
