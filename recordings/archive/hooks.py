@@ -67,6 +67,8 @@ class LimitedHooks:
 
     def object_key(self, recording: Recording) -> str | None:
         """The plugins' key. Raises `NoAnswer` when they take too long."""
+        if not self._hooks.listens("object_key"):
+            return None  # without a thread for it
         return self._keys.call(partial(self._hooks.object_key, recording), name="object-key")
 
     def recording_stored(self, recording: Recording, copy: Copy) -> None:
