@@ -44,6 +44,7 @@ SMALL = 64 * 1024  # bytes
 _RECEIVED_AT_ONCE = 64 * 1024
 _LOOKS_SECONDS = 0.5  # between two searches for connections whose time is over
 _FILES = 4096
+_SMALL_REPLIES = 16  # so many fit into a socket's buffer that takes more at all
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
@@ -234,8 +235,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not conn.initialized:
             conn.initialized = True
             conn.parser = get_parser(self.cfg, (), conn.client)  # it gets bytes from us, and never reads the socket
-        conn.accepted = time.monotonic()
-        conn.sock.setblocking(False)
+        conn.accepted = time.monotonic()  # gunicorn has made the socket non-blocking
         framing, data = self._new_framing(), bytearray(conn.parser.unreader.take_buffered())
         self._arriving[conn] = arriving = _Arriving(conn.accepted + READ_SECONDS, framing, data)
         self._buffered += len(data)
@@ -314,11 +314,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _look(self, conn: Any, arriving: _Arriving, framing: Framing) -> None:
         """Give the request to a thread if it is complete; ask for its body if the client waits for that."""
         if framing.complete(arriving.data):
-            if conn.parser.req_count and not _takes_more(conn.sock):
+            conn.size, conn.whole, conn.lane = len(arriving.data), framing.whole, lane_of(framing.head)
+            if not self._can_reply(conn):
                 self._drop(conn)
                 return
             self._forget(conn)
-            conn.size, conn.whole, conn.lane = len(arriving.data), framing.whole, lane_of(framing.head)
             self._buffered += conn.size
             conn.parser.unreader.unread(bytes(arriving.data))
             super().enqueue_req(conn)
@@ -328,6 +328,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._buffered > MAX_BUFFERED and len(arriving.data) > SMALL and conn in self._arriving:
             self._drop(conn)
+
+    def _can_reply(self, conn: Any) -> bool:
+        """Whether the client has read enough of the former replies. Asked before large replies, and now and then."""
+        count = conn.parser.req_count
+        return not count or (conn.lane != "pages" and count % _SMALL_REPLIES != 0) or _takes_more(conn.sock)
 
     def _linger(self, conn: Any) -> None:
         """Say that nothing more comes, and close when the client has read it. Nobody waits for that.
