@@ -18,6 +18,7 @@ import resource
 import select
 import selectors
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -44,7 +45,7 @@ SMALL = 64 * 1024  # bytes
 _RECEIVED_AT_ONCE = 64 * 1024
 _LOOKS_SECONDS = 0.5  # between two searches for connections whose time is over
 _FILES = 4096
-_SMALL_REPLIES = 16  # so many fit into a socket's buffer that takes more at all
+_SO_MEMINFO = 55  # Linux; Python has no name for it
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
@@ -315,7 +316,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Give the request to a thread if it is complete; ask for its body if the client waits for that."""
         if framing.complete(arriving.data):
             conn.size, conn.whole, conn.lane = len(arriving.data), framing.whole, lane_of(framing.head)
-            if not self._can_reply(conn):
+            if conn.parser.req_count and not _takes_more(conn.sock):
                 self._drop(conn)
                 return
             self._forget(conn)
@@ -328,11 +329,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._buffered > MAX_BUFFERED and len(arriving.data) > SMALL and conn in self._arriving:
             self._drop(conn)
-
-    def _can_reply(self, conn: Any) -> bool:
-        """Whether the client has read enough of the former replies. Asked before large replies, and now and then."""
-        count = conn.parser.req_count
-        return not count or (conn.lane != "pages" and count % _SMALL_REPLIES != 0) or _takes_more(conn.sock)
 
     def _linger(self, conn: Any) -> None:
         """Say that nothing more comes, and close when the client has read it. Nobody waits for that.
@@ -389,8 +385,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 def _takes_more(sock: socket.socket) -> bool:
     """Whether a small reply can be written without waiting.
 
-    A client that sends request after request and reads no reply would else hold a thread for `WRITE_SECONDS`.
+    A client that sends request after request and reads no reply would else hold a thread for `WRITE_SECONDS`. The
+    socket's own figures tell it where the system has them: `poll` lets another thread run, and then the loop waits for
+    its turn. https://man7.org/linux/man-pages/man7/sock_diag.7.html (SK_MEMINFO_WMEM_QUEUED)
     """
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    return bool(poll.poll(0))
+    try:
+        memory = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))
+    except (OSError, struct.error):
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        return bool(poll.poll(0))
+    room, queued = memory[3] - memory[5], memory[5]
+    return bool(room >= queued // 2)  # as the kernel's own poll judges
