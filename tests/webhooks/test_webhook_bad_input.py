@@ -49,8 +49,15 @@ NOT_UNDERSTOOD = {
     "utf-16": changed().decode().encode("utf-16"),
     "utf-8 surrogate": changed().replace(b"rec-1", b"rec-\xed\xa0\x80"),
     "gzip": b"\x1f\x8b\x08\x00",
-    "name twice": changed().replace(b'"size": 5', b'"size": 5, "size": 6'),
-    "name twice deep inside": changed(x={"a": 1}).replace(b'{"a": 1}', b'{"a": 1, "a": 2}'),
+    "two ids": changed().replace(b'"size": 5', b'"size": 5, "recording_uuid": "rec-2"'),
+    "two urls": changed().replace(b'"size": 5', b'"size": 5, "recording_url": "https://api.nexmo.com/v1/files/b"'),
+    "two types": b'{"type": "audio:record:done", "type": "transfer", "cid": "CON-1", "body": {"recording_id": "r"}}',
+    "two rtc bodies": b'{"type": "audio:record:done", "cid": "CON-1", "body": {"recording_id": "r"}, "body": {}}',
+    "two rtc urls": b'{"type": "audio:record:done", "cid": "CON-1", "body": {"recording_id": "r", '
+    b'"destination_url": "https://api.nexmo.com/v1/files/a", "destination_url": "https://api.nexmo.com/v1/files/b"}}',
+    "two speeches": b'{"conversation_uuid": "CON-1", "speech": {"recording_url": "https://x/a"}, "speech": {}}',
+    "two speech urls": b'{"conversation_uuid": "CON-1", '
+    b'"speech": {"recording_url": "https://x/a", "recording_url": "https://x/b"}}',
     "deep array": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     "deep object": b"[" * 10_000 + b"]" * 10_000,
     "url number": changed(recording_url=5),
@@ -61,7 +68,6 @@ NOT_UNDERSTOOD = {
     "url surrogate": changed(recording_url="https://api.nexmo.com/\ud800"),
     "no url": lacking("recording_url"),
     "no id": lacking("recording_uuid"),
-    "no conversation": lacking("conversation_uuid"),
     "null id": changed(recording_uuid=None),
     "empty id": changed(recording_uuid=""),
     "blank id": changed(recording_uuid="   "),
@@ -76,14 +82,12 @@ NOT_UNDERSTOOD = {
     "right-to-left id": changed(recording_uuid="r\u202e"),
     "isolated id": changed(recording_uuid="r\u2066"),
     "surrogate id": changed(recording_uuid="r\ud800"),
-    "surrogate conversation": changed(conversation_uuid="\udfff"),
     "no event of ours": b'{"hello": "world"}',
     "rtc without body": b'{"type": "audio:record:done", "conversation_id": "CON-1"}',
     "rtc with a list": b'{"type": "audio:record:done", "conversation_id": "CON-1", "body": []}',
     "rtc without id": b'{"type": "audio:record:done", "cid": "CON-1", "body": {"destination_url": "https://x"}}',
     "transcription without id": b'{"status": "transcribed", "transcription_url": "https://x"}',
     "speech url is no text": b'{"conversation_uuid": "CON-1", "speech": {"recording_url": 5}}',
-    "speech without conversation": b'{"uuid": "1", "speech": {"recording_url": "https://api.nexmo.com/v1/files/a"}}',
     "call id number": b'{"status": "ringing", "uuid": 5}',
     "call without any id": b'{"status": "ringing"}',
 }
@@ -118,8 +122,22 @@ JUNK = st.recursive(
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
     max_leaves=5,
 )
-HINTS = ("size", "start_time", "end_time", "timestamp", "status", "uuid", "from", "to", "direction", "reason", "dtmf")
-RTC_HINTS = ("format", "size", "start_time", "end_time", "timestamp", "channels", "leg_id")
+HINTS = (
+    "conversation_uuid",
+    "size",
+    "start_time",
+    "end_time",
+    "timestamp",
+    "status",
+    "uuid",
+    "from",
+    "to",
+    "direction",
+    "reason",
+    "dtmf",
+    "type",
+)
+RTC_HINTS = ("cid", "conversation_id", "format", "size", "start_time", "end_time", "timestamp", "channels", "leg_id")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
@@ -138,7 +156,8 @@ def test_junk_in_the_optional_fields_costs_no_recording(house, junk, route):
 def test_junk_in_an_rtc_recording_costs_it_neither(house, junk):
     before = len(house.events)
     body = junk | {"recording_id": "rec-1", "destination_url": GOOD["recording_url"]}
-    rtc = {"type": "audio:record:done", "cid": "CON-1", "timestamp": junk.get("timestamp"), "body": body}
+    ids = {name: junk[name] for name in ("cid", "conversation_id") if name in junk}
+    rtc = ids | {"type": "audio:record:done", "timestamp": junk.get("timestamp"), "body": body}
     assert house.post("events", json.dumps(rtc).encode()).status_code == 204
     assert isinstance(house.events[before], Announcement)
 
@@ -149,6 +168,59 @@ def test_an_odd_leg_costs_neither_the_call_nor_what_was_spoken(house, odd):
     spoken = {"uuid": odd, "cid": odd, "conversation_uuid": "CON-1", "speech": speech}
     assert house.post("events", json.dumps(spoken).encode()).status_code == 204
     assert [event.recording_uuid for event in house.events if isinstance(event, Announcement)] == ["bbbb"]
+
+
+ODD_CONVERSATIONS = {
+    "absent": lacking("conversation_uuid"),
+    "null": changed(conversation_uuid=None),
+    "empty": changed(conversation_uuid=""),
+    "blank": changed(conversation_uuid="  "),
+    "a number": changed(conversation_uuid=5),
+    "a list": changed(conversation_uuid=["CON-1"]),
+    "too long": changed(conversation_uuid="c" * 256),
+    "a surrogate": changed(conversation_uuid="\udfff"),
+    "twice": changed().replace(b'"size": 5', b'"size": 5, "conversation_uuid": "CON-2"'),
+}
+
+
+@pytest.mark.parametrize("body", ODD_CONVERSATIONS.values(), ids=ODD_CONVERSATIONS)
+@pytest.mark.parametrize("route", ["recordings", "events", "transcriptions"])
+def test_a_recording_is_accepted_without_a_conversation(house, route, body, caplog):
+    assert house.post(route, body).status_code == 204
+    (event,) = house.events
+    assert (event.recording_uuid, event.conversation_uuid) == ("rec-1", "")
+    assert "Recording rec-1 is announced without a conversation" in caplog.text
+
+
+def test_what_was_spoken_is_accepted_without_a_conversation(house):
+    spoken = {"uuid": "u", "speech": {"recording_url": "https://api.nexmo.com/v1/files/bbbb"}}
+    assert house.post("events", json.dumps(spoken).encode()).status_code == 204
+    assert house.events[1].recording_uuid == "bbbb"
+
+
+@pytest.mark.parametrize("odd", [5, {"a": 1}, ["CON-2"]])
+def test_an_rtc_recording_with_one_good_name_of_its_conversation_keeps_that(house, odd):
+    body = {"recording_id": "rec-1", "destination_url": GOOD["recording_url"]}
+    rtc = {"type": "audio:record:done", "conversation_id": odd, "cid": "CON-1", "body": body}
+    assert house.post("events", json.dumps(rtc).encode()).status_code == 204
+    assert house.events[0].conversation_uuid == "CON-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (changed().replace(b'"size": 5', b'"size": 5, "size": 6'), {"size": None}),
+        (changed().replace(b'"size": 5', b'"size": 5, "size": 5'), {"size": 5}),
+        (changed().replace(b'"size": 5', b'"size": 5, "recording_uuid": "rec-1"'), {"size": 5}),
+        (changed(x={"a": 1}).replace(b'{"a": 1}', b'{"a": 1, "a": 2}'), {"size": 5}),
+        (changed(x={"a": 1}).replace(b'{"a": 1}', b'{"recording_uuid": 1, "recording_uuid": 2}'), {"size": 5}),
+    ],
+)
+def test_a_name_that_stands_twice_costs_no_recording_unless_its_id_or_url_is_in_doubt(house, body, fields):
+    assert house.post("recordings", body).status_code == 204
+    (event,) = house.events
+    assert (event.recording_uuid, event.recording_url) == ("rec-1", GOOD["recording_url"])
+    assert {name: getattr(event, name) for name in fields} == fields
 
 
 ROUTES = ("recordings", "events", "transcriptions")

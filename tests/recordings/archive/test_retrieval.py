@@ -159,6 +159,12 @@ def test_an_error_page_of_a_store_is_never_audio(desk, vonage, content_type):
     assert (archived.state, desk.files()) == (State.WAITING, {})
 
 
+def test_a_recording_without_a_conversation_is_archived(desk, vonage):
+    archived = desk.archive(vonage.add_file(), conversation_uuid="")
+    assert (archived.state, archived.conversation_uuid) == (State.STORED, "")
+    assert "/unknown=" in archived.copies[0].key
+
+
 def test_raw_aac_is_named_what_it_is(desk, vonage):
     frames = (b"\xff\xf1\x50\x80\x04\x1f\xfc" + bytes(25)) * 20
     event, ids = desk.announce(vonage.add_file(frames, content_type="audio/aac"))
