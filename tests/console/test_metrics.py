@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text, update
 
-from recordings.catalogue.inbox import Worth
+from recordings.catalogue.quotas import Worth
 from recordings.catalogue.tables import calls
 from recordings.model import Call, CallEvent, Delivery, State
 from settings import SettingsError
