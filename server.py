@@ -48,6 +48,8 @@ _FILES = 4096
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
+_ORIGIN = re.compile(r"^[a-z]+://[^/]*", re.IGNORECASE)
+_SLASHES = re.compile(r"/+")
 
 
 class Framing:
@@ -136,8 +138,8 @@ def lane_of(head: bytes) -> str:
     """
     words = head.split(None, 2)
     target = unquote(words[1].decode("latin-1")) if len(words) > 1 else ""
-    path = re.sub(r"^[a-z]+://[^/]*", "", target.partition("?")[0], flags=re.IGNORECASE)
-    first, _, second = re.sub(r"/+", "/", path).strip("/").partition("/")
+    path = _ORIGIN.sub("", target.partition("?")[0])
+    first, _, second = _SLASHES.sub("/", path).strip("/").partition("/")
     if first == "webhooks":
         return "answers" if second.partition("/")[0] in ("answer", "fallback") else "events"
     return {"healthz": "monitors", "readyz": "monitors", "metrics": "metrics"}.get(first, "pages")
@@ -173,6 +175,7 @@ class _Arriving:
     deadline: float
     framing: Framing | None = None
     data: bytearray = field(default_factory=bytearray)
+    watched: bool = False  # by the poller
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -236,11 +239,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         framing, data = self._new_framing(), bytearray(conn.parser.unreader.take_buffered())
         self._arriving[conn] = arriving = _Arriving(conn.accepted + READ_SECONDS, framing, data)
         self._buffered += len(data)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
         if data:
             self._look(conn, arriving, framing)
         if conn in self._arriving:
-            self._readable(conn, conn.sock)
+            self._readable(conn, conn.sock)  # most requests are there as a whole, and the poller need not know of them
+        if conn in self._arriving:
+            self._watch(conn, arriving)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         if not self._buffers:
@@ -330,15 +334,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
         https://www.rfc-editor.org/rfc/rfc9112#section-9.6
         """
+        lingering = _Arriving(time.monotonic() + LINGER_SECONDS)
         try:
             conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
+            self._watch(conn, lingering)
         except (OSError, ValueError):  # it is closed already
             self.nr_conns -= 1
             conn.close()
             return
-        self._arriving[conn] = _Arriving(time.monotonic() + LINGER_SECONDS)
+        self._arriving[conn] = lingering
 
     def _make_room(self) -> None:
         """Close the connection that has waited longest for its client.
@@ -350,10 +355,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         elif self.keepalived_conns:
             self.keepalived_conns[0].timeout = 0.0  # closed at the end of this turn of the loop
 
+    def _watch(self, conn: Any, arriving: _Arriving) -> None:
+        """Let the loop tell when more has come."""
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
+        arriving.watched = True
+
     def _forget(self, conn: Any) -> None:
-        self._buffered -= len(self._arriving.pop(conn).data)
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(conn.sock)
+        arriving = self._arriving.pop(conn)
+        self._buffered -= len(arriving.data)
+        if arriving.watched:
+            with contextlib.suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(conn.sock)
 
     def _drop(self, conn: Any) -> None:
         if conn not in self._arriving:
