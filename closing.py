@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
 
 # The engine takes 18 s for the copies in work. With the 2 s that `server.STOP_SECONDS` gives to requests this is less
@@ -58,6 +59,8 @@ def _close(name: str, close: Callable[[], object], seconds: float) -> None:
     def run() -> None:
         try:
             close()
+        except CatalogueUnavailable as error:
+            log.warning("%s could not be closed in order. %s", name, error)
         except BaseException:  # a plugin's storage may raise anything, and may exit
             log.exception("%s could not be closed; everything else is closed all the same.", name)
 

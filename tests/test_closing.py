@@ -19,6 +19,7 @@ from closing import close_all
 from recordings.archive.fetch import Fetcher
 from recordings.archive.hosts import HostRule
 from recordings.catalogue.tables import calls
+from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
 from tests.services.deployment import deploy
 from wsgi import create_app
@@ -177,6 +178,15 @@ def test_a_part_is_closed_also_where_no_thread_can_be_started(without_threads):
     with without_threads():
         close_all([("part", lambda: closed.append("part"))], Deadline(1))
     assert closed == ["part"]
+
+
+def test_a_database_that_is_away_is_one_line_and_no_traceback(caplog):
+    def close():
+        raise CatalogueUnavailable("The database cannot be used right now: it did not answer in time.")
+
+    close_all([("workers", close)], Deadline(1))
+    assert "workers could not be closed in order. The database cannot be used right now" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_locked_database_holds_up_no_end(deploy, watched, closed, caplog, tmp_path):
