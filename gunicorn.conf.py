@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 worker_class = "server.Worker"
-threads = 48  # 16 for answers, 19 for events, 9 for pages, 2 each for monitors and metrics: see `server.Lanes`
+threads = 48  # 16 for answers, 19 for events, 9 for pages, 2 each for monitors and metrics; 9 more for audio
 # gunicorn's maximum. A GET of Vonage's has everything in its URL, also a caller's custom data.
 limit_request_line = 8190
 limit_request_field_size = 16380  # above a signed token, and above what proxies add

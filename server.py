@@ -40,6 +40,7 @@ MAX_BODY = 1024 * 1024  # bytes; the application answers 413 to a larger body wi
 MAX_CHUNKS = 8192
 MAX_BUFFERED = 64 * 1024 * 1024  # bytes, of all requests together: then only small ones are still read
 SMALL = 64 * 1024  # bytes
+PAGE_BUFFER = 256 * 1024  # bytes that the kernel takes of a page at once: no thread waits for whoever reads it
 
 _RECEIVED_AT_ONCE = 64 * 1024
 _LOOKS_SECONDS = 0.5  # between two searches for connections whose time is over
@@ -132,7 +133,7 @@ def _length(digits: bytes) -> int | None:
 
 
 def lane_of(head: bytes) -> str:
-    """Which threads take the request with this head: `answers`, `events`, `monitors`, `metrics` or `pages`.
+    """Which threads take the request with this head: `answers`, `events`, `monitors`, `metrics`, `audio` or `pages`.
 
     `/metrics` asks the database: while that hangs, `/healthz` and `/readyz` must not wait behind it.
     """
@@ -142,6 +143,8 @@ def lane_of(head: bytes) -> str:
     first, _, second = _SLASHES.sub("/", path).strip("/").partition("/")
     if first == "webhooks":
         return "answers" if second.partition("/")[0] in ("answer", "fallback") else "events"
+    if second.rpartition("/")[2] in ("audio", "download"):
+        return "audio"
     return {"healthz": "monitors", "readyz": "monitors", "metrics": "metrics"}.get(first, "pages")
 
 
@@ -156,6 +159,7 @@ class Lanes:
         shares = {"answers": 3, "pages": 5, "monitors": 24, "metrics": 24}
         sizes = {name: max(1, threads // share) for name, share in shares.items()}
         sizes["events"] = max(1, threads - sum(sizes.values()))
+        sizes["audio"] = sizes["pages"]  # beyond `threads`: they wait most of the time, for whoever listens
         self._pools = {name: ThreadPoolExecutor(size, thread_name_prefix=name) for name, size in sizes.items()}
 
     def submit(self, handle: Callable[[Any], Any], conn: Any) -> Future[Any]:
@@ -254,6 +258,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not conn.whole:
             req.force_close()
         conn.sock.settimeout(WRITE_SECONDS)
+        if conn.lane == "pages":
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PAGE_BUFFER)
         try:
             return super().handle_request(req, conn)
         except TimeoutError:

@@ -19,7 +19,7 @@ from webhooks.events import ACCEPTED
 ROOT = Path(__file__).resolve().parent.parent
 CONF = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 HOST = b"Host: x\r\n"
-LANES = ("answers", "events", "monitors", "metrics", "pages")
+LANES = ("answers", "events", "monitors", "metrics", "audio", "pages")
 
 WHOLE = {
     "no body": b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -153,6 +153,11 @@ def test_a_client_that_waits_for_its_turn_to_send_the_body_is_asked_for_it(line,
         ("/metrics", "metrics"),
         ("/", "pages"),
         ("/recordings/webhooks/answer", "pages"),
+        ("/recordings/7/audio", "audio"),
+        ("/recordings/7/download/?x=/", "audio"),
+        ("/api/recordings/7/audio", "audio"),
+        ("/recordings/audio/7", "pages"),
+        ("/webhooks/answer/audio", "answers"),
         ("*", "pages"),
     ],
 )
