@@ -45,7 +45,8 @@ def _complaint() -> int:
     try:
         create_app()
     except (SettingsError, TapekeeperError) as error:
-        print(f"tapekeeper cannot start: {error}", file=sys.stderr, flush=True)
+        print(f"tapekeeper cannot start: {error}", file=sys.stderr)
+        print("Everything that is wrong is listed at once by: flask doctor", file=sys.stderr, flush=True)
         return 3
     except Exception:  # no fault of a setting: each worker shows it, with its traceback
         return 0
