@@ -12,10 +12,18 @@ import click
 from commands.parts import with_parts
 from recordings.errors import CatalogueUnavailable, TapekeeperError
 
-from .options import outcome_option, since_option
+from .options import DeliveryNumber, outcome_option, since_option
 
 if TYPE_CHECKING:
     from recordings.catalogue.inbox import Inbox, Interpret
+
+
+_MEANINGS = {
+    "new": "Now it is taken in: a new recording.",
+    "repeat": "Now it is taken in: its recording was known already.",
+    "conflict": "Now it is a conflict: its recording has another URL or conversation, which stands.",
+    "noted": "Now it is noted: it announces no recording.",
+}
 
 
 class Parts(Protocol):
@@ -28,7 +36,7 @@ class Parts(Protocol):
 
 
 @click.command("replay", short_help="Take deliveries in once more.")
-@click.argument("delivery_ids", type=click.IntRange(min=1), nargs=-1)
+@click.argument("delivery_ids", type=DeliveryNumber(), nargs=-1)
 @outcome_option
 @since_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -65,6 +73,6 @@ def _replay(parts: Parts, delivery_id: int, as_json: bool) -> bool:
         raise
     except TapekeeperError as error:
         result["problem"] = str(error)
-    text = result["problem"] or f"was {result['before']}, is taken in: {result['outcome']}"
+    text = result["problem"] or f"it was {result['before']} before. {_MEANINGS[result['outcome']]}"
     click.echo(json.dumps(result) if as_json else f"{delivery_id}: {text}")
     return result["problem"] is None
