@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -17,7 +18,7 @@ from console.access import current_actor, require
 from recordings.access import Action, Role
 from recordings.care.attention import AT_ONCE, Attention, Done, Kind
 from recordings.catalogue import piles
-from recordings.catalogue.piles import MOST, Pile
+from recordings.catalogue.piles import Pile
 from recordings.catalogue.search import RecordingFilter
 from recordings.masking import masked
 from recordings.model import State
@@ -38,7 +39,7 @@ def add_routes(blueprint: Blueprint, parts: Parts, links: Links) -> None:
     @blueprint.get("/attention")
     def all_attention() -> ResponseReturnValue:
         shown = [(kind, WORDS[kind], attention.pile(kind)) for kind in Kind]
-        return render_template("pages/attention.html", piles=shown, most=MOST, errors=_errors(parts))
+        return render_template("pages/attention.html", piles=shown, errors=_errors(parts))
 
     @blueprint.get(_PILE)
     def one_attention(kind: str) -> ResponseReturnValue:
@@ -49,7 +50,7 @@ def add_routes(blueprint: Blueprint, parts: Parts, links: Links) -> None:
     @require(Role.OPERATOR)
     def order_attention(kind: str) -> ResponseReturnValue:
         chosen, (number, upto, after) = Kind(kind), _order(request.form)
-        parts.people.audit.note(current_actor(), Action(NOTED[chosen]), detail=f"{number} {WORDS[chosen].noun}")
+        parts.people.audit.note(current_actor(), Action(NOTED[chosen]), detail=WORDS[chosen].counted(number))
         done = attention.carry_out(chosen, after=after, upto=upto, most=number)
         flash(result(chosen, done))
         return redirect(_next(links, attention, chosen, done), 303)
@@ -90,7 +91,6 @@ def _shown(parts: Parts, links: Links, attention: Attention, kind: Kind, after: 
         "pile": pile,
         "after": after,
         "number": min(pile.number, AT_ONCE[kind]),
-        "most": MOST,
         "may_order": current_actor().may(Role.OPERATOR),
         "errors": _errors(parts).get(kind, []),
         **_rows(parts, links, attention, kind, after, pile),
@@ -100,7 +100,8 @@ def _shown(parts: Parts, links: Links, attention: Attention, kind: Kind, after: 
 def _rows(parts: Parts, links: Links, attention: Attention, kind: Kind, after: int, pile: Pile) -> dict[str, Any]:
     """Some of what is in the pile: calls, deliveries, or the address of the list of its recordings."""
     if kind is Kind.MISSING:
-        return {"calls": list(islice(parts.missing.listing(since=attention.missing_since), _ROWS))}
+        calls = islice(parts.missing.listing(since=attention.missing_since), _ROWS)
+        return {"calls": [(call, datetime.fromisoformat(call.params["answered_at"])) for call in calls]}
     if kind in (Kind.BLOCKED, Kind.FAILED):
         return {"list_link": links.to_filter(RecordingFilter(states=(State(kind.value),)))}
     read = piles.refused_rows if kind is Kind.REFUSED else piles.conflict_rows

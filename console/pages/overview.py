@@ -16,7 +16,6 @@ from recordings.care.attention import Attention, Kind
 from recordings.care.notice_texts import describe
 from recordings.care.readiness import Readiness, Report
 from recordings.catalogue.daily import recordings_since
-from recordings.catalogue.piles import MOST
 from recordings.catalogue.search import RecordingFilter
 from recordings.catalogue.stats import DAYS, Totals, totals
 from recordings.catalogue.troubles import Trouble, Troubles
@@ -90,7 +89,9 @@ def _needs(counts: Mapping[Trouble, int], report: Report, links: Links) -> Itera
         if number:
             chosen = _LISTS.get(kind)
             pile = Kind(kind.value) if kind.value in set(Kind) else None
-            yield Need(*describe(kind, number), links.to_filter(chosen) if chosen else None, pile)
+            fact, advice = describe(kind, number)
+            link = links.to_filter(chosen) if chosen else None
+            yield Need(fact, WORDS[pile].mend if pile else advice, link, pile)
     for part, sentence in report.warnings.items():
         yield Need(f"The {part} needs a look", sentence if is_operator else _FOR_OPERATORS)
 
@@ -100,8 +101,9 @@ def _deliveries(attention: Attention) -> Iterator[Need]:
     for kind in (Kind.CONFLICTS, Kind.REFUSED):
         number = attention.pile(kind).number
         if number:
-            shown = f"{MOST - 1:,}+" if number >= MOST else f"{number:,}"
-            yield Need(f"{WORDS[kind].noun.capitalize()}: {shown}", WORDS[kind].mend, pile=kind)
+            yield Need(
+                f"There {'is' if number == 1 else 'are'} {WORDS[kind].counted(number)}", WORDS[kind].mend, pile=kind
+            )
 
 
 def _storages(counted: Totals, parts: Parts) -> list[tuple[str, list[int], int]]:

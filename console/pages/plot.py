@@ -18,7 +18,7 @@ OUTCOMES = {
     "blocked or failed": (State.BLOCKED, State.FAILED),
 }
 _CLASSES = ("stored", "coming", "trouble")
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720, 180, 44, 10, 22
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 200, 60, 24, 14, 26
 _GAP = 0.2  # of the width of a day
 
 
@@ -59,7 +59,7 @@ def plot(counted: Days, today: date, days: int) -> Plot:
     """The plot of the last days, today included."""
     rows = tuple(_row(counted, today - timedelta(days=ago)) for ago in range(days - 1, -1, -1))
     top = _round_up(max(sum(numbers) for _, numbers, _ in rows))
-    step = (_WIDTH - _LEFT) / days
+    step = (_WIDTH - _LEFT - _RIGHT) / days
     bars = tuple(bar for place, row in enumerate(rows) for bar in _bars(row[1], _LEFT + place * step, step, top))
     texts = tuple(
         Mark(f"{row[0].day} {row[0]:%b}", round(_LEFT + (place + 0.5) * step, 1), _HEIGHT - 5)
@@ -93,6 +93,6 @@ def _y(value: int, top: int) -> float:
 
 
 def _round_up(most: int) -> int:
-    """The next even number of one digit and zeros, at least 2."""
-    size: int = 10 ** max(0, len(str(most)) - 1)
-    return max(2, min(value * size for value in (2, 4, 6, 8, 10) if value * size >= most))
+    """The next even number with two digits before its zeros."""
+    unit: int = 2 * 10 ** max(0, len(str(most)) - 2)
+    return max(unit, -(-most // unit) * unit)

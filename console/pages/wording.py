@@ -67,8 +67,9 @@ def ago(seconds: float) -> str:
 
 
 def readable(body: bytes) -> str:
-    """What somebody sent, as people read it: JSON with a line for each field, secrets masked."""
+    """What somebody sent, as people read it: JSON with a line for each field, secrets masked, no control characters."""
     text = body[:_MOST_SHOWN].decode("utf-8", "replace")
+    text = "".join(sign if sign.isprintable() or sign in "\t\r\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
     if len(body) <= _MOST_SHOWN:
         try:
             text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
