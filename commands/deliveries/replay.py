@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from commands.parts import with_parts
+from commands.recordings.access_notes import note_access
 
 from .options import outcome_option, since_option
 
 if TYPE_CHECKING:
+    from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox, Interpret
 
 
 class Parts(Protocol):
     """What this command uses. `interpreter` says what a stored delivery means by the settings of today."""
 
+    @property
+    def database(self) -> Database: ...
     @property
     def inbox(self) -> Inbox: ...
     @property
@@ -51,6 +55,7 @@ def command(
     from recordings.care.replays import replay_each
 
     wanted = delivery_ids or [stored.id for stored in parts.inbox.listing(outcome=outcome, since=since)]
+    note_access(parts.database, "replay", detail=_detail(delivery_ids, outcome, len(wanted)))
     successes = []
     for attempt in replay_each(parts.inbox, wanted, parts.interpreter):
         text = attempt.problem or f"was {attempt.before}, is taken in: {attempt.outcome}"
@@ -59,3 +64,9 @@ def command(
     if not as_json:
         click.echo(f"{sum(successes)} of {len(successes)} were taken in.", err=True)
     sys.exit(0 if all(successes) else 1)
+
+
+def _detail(delivery_ids: tuple[int, ...], outcome: str | None, number: int) -> str:
+    if len(delivery_ids) == 1:
+        return f"delivery {delivery_ids[0]}"
+    return f"{number} deliveries, {outcome}" if outcome else f"{number} deliveries"
