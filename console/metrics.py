@@ -71,8 +71,8 @@ def create_blueprint(parts: Parts, *, version: str, api_tokens: Sequence[str], m
         encode, content_type = _encoder(request.headers.get("Accept", ""))
         try:
             return Response(encode(registry), content_type=content_type)
-        except CatalogueUnavailable:
-            log.warning("/metrics cannot be answered.", exc_info=True)
+        except CatalogueUnavailable as error:
+            log.warning("/metrics cannot be answered. %s", error)
             return _line(503, "The database cannot be read. Check DATABASE_URL, and that the database is up.")
         finally:
             places.release()

@@ -19,6 +19,18 @@ since_option = click.option(
 )
 
 
+class DeliveryNumber(click.ParamType[int]):
+    """The number of a delivery in the inbox."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and 0 < int(text) < 2**63):
+            self.fail(f"{text!r} is no number of a delivery. The first column of flask deliveries list has them.")
+        return int(text)
+
+
 def as_json_object(stored: StoredDelivery) -> dict[str, Any]:
     """A delivery without its body; what can be given to `json.dumps`."""
     delivery = stored.delivery

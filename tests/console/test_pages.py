@@ -200,6 +200,7 @@ def test_the_overview_of_an_empty_catalogue_says_what_to_do_first(site, until):
     ],
 )
 def test_the_overview_says_what_needs_a_hand_and_leads_there(site, state, fact, advice):
+    site.deployment.wiring.workers.sign()  # that no worker lives would be a need, too
     page = site.call(stored=False)
     site.call()
     with site.deployment.wiring.database.write() as connection:
