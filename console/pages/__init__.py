@@ -15,6 +15,7 @@ from recordings.care.readiness import Readiness
 from . import hearing, listing, overview, recording, wording
 from .links import Links
 from .parts import Parts
+from .static_files import add_compression
 
 __all__ = ["Parts", "create_blueprint"]
 
@@ -29,6 +30,7 @@ def create_blueprint(parts: Parts, readiness: Callable[[], Readiness], *, public
     listing.add_routes(blueprint, parts, links, public_url=public_url)
     recording.add_routes(blueprint, parts)
     hearing.add_routes(blueprint, parts)
+    add_compression(blueprint)
     for function in wording.FILTERS:
         blueprint.add_app_template_filter(function)
     return blueprint

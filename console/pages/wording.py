@@ -9,6 +9,7 @@ from recordings.model import State
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
+MOVING = (State.PENDING, State.FETCHING)  # soon another one: a page that shows it is brought up to date often
 STATES = {
     State.PENDING: "Its turn has not come yet; a worker takes it by itself.",
     State.FETCHING: "A worker is fetching it now.",
