@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from flask import Flask, Request, request, session
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 
 from recordings.errors import CatalogueUnavailable
 
@@ -57,6 +57,6 @@ class _Sessions(SecureCookieSessionInterface):
                 return None
         return super().open_session(app, request)
 
-    def should_set_cookie(self, app: Flask, session: SecureCookieSession) -> bool:
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
         """As Flask decides; but a page that is left open and asks by itself does not make the session last longer."""
         return super().should_set_cookie(app, session) and (session.modified or BY_ITSELF not in request.headers)

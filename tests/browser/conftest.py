@@ -8,7 +8,7 @@ import pytest
 
 from recordings.access import Role
 
-from .served import PASSWORD, PATIENCE, browsing, chromium, serve
+from .served import PATIENCE, browsing, chromium, serve, sign_in
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +38,7 @@ def signed_in(browser, served):
     def cookies(role):
         if role not in states:
             context = browser.new_context(base_url=served.app.url)
-            page = context.new_page()
-            page.set_default_timeout(PATIENCE)
-            sign_in(page, role)
+            sign_in(context.new_page(), role.word)
             states[role] = context.storage_state()
             context.close()
         return states[role]
@@ -57,7 +55,6 @@ def visit(browser, served, signed_in):
     contexts, problems = [], []
 
     def watch(page):
-        page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: None if is_ours(request.url) else problems.append(request.url))
@@ -69,6 +66,7 @@ def visit(browser, served, signed_in):
         state = signed_in(role) if role else None
         chosen = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "viewport": {"width": 1440, "height": 900}}
         context = browser.new_context(base_url=served.app.url, storage_state=state, **chosen | options)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         if script:
             context.add_init_script(script)
@@ -82,12 +80,3 @@ def visit(browser, served, signed_in):
     for context in contexts:
         context.close()
     assert problems == []
-
-
-def sign_in(page, role):
-    """Fill in the form of the log-in page as the person whose name is that of the role."""
-    page.goto("/login")
-    page.get_by_label("Name").fill(role.word)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Overview").wait_for()

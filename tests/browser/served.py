@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from recordings.access import Action, Actor, Role
 from recordings.catalogue.database import Database
@@ -25,7 +25,7 @@ from tests.services.application import APPLICATION_ID, settings_below
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "correct horse battery"
 CALLER = "447700900123"
-PATIENCE = 12_000  # milliseconds: a loaded machine is slow, and no test waits longer than it must
+PATIENCE = 60_000  # milliseconds: a loaded machine is slow, and no test waits longer than it must
 FAILED = "failed-once"  # the recording_uuid
 _BY = Actor("root", Role.ADMIN, None, "command")
 
@@ -126,3 +126,13 @@ def browsing() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+def sign_in(page: Page, name: str) -> None:
+    """Fill in the form of the log-in page as this person."""
+    page.set_default_timeout(PATIENCE)
+    page.goto("/login")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Overview").wait_for()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from recordings.access import Action, Role
 
-from .conftest import sign_in
-from .served import CALLER
+from .served import CALLER, sign_in
 
 
 def look_again(page):
@@ -28,7 +27,7 @@ def wait_looking(page, selector):
 
 def test_somebody_signs_in_finds_a_call_by_its_last_four_digits_and_opens_it(served, visit):
     page = visit("/login", None)
-    sign_in(page, Role.OPERATOR)
+    sign_in(page, "operator")
     page.get_by_role("link", name="Recordings", exact=True).first.click()
     page.locator("summary", has_text="Search").click()
     page.get_by_label("Number", exact=False).first.fill(CALLER[-4:])

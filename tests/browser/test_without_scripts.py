@@ -6,10 +6,9 @@ import hashlib
 
 import pytest
 
-from recordings.access import Action, Role
+from recordings.access import Action
 
-from .conftest import sign_in
-from .served import CALLER
+from .served import CALLER, sign_in
 
 PLAY_BUTTON = {"x": 25, "y": 25}  # of the browser's own player
 
@@ -18,7 +17,7 @@ PLAY_BUTTON = {"x": 25, "y": 25}  # of the browser's own player
 def page(visit):
     """A page without scripts, of somebody who has signed in by the form."""
     opened = visit("/login", None, java_script_enabled=False)
-    sign_in(opened, Role.OPERATOR)
+    sign_in(opened, "operator")
     return opened
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,20 @@ def test_a_page_below_a_public_path_links_below_it(deploy, vonage):
     page = site.call()
     shown = site.browser(Role.OPERATOR).get(page).get_data(as_text=True)
     assert not re.search(r'(?:href|src|action)="/(?!tapes/)', shown)
+
+
+def test_style_sheets_and_scripts_are_compressed_for_whoever_takes_that_and_pages_are_not(site):
+    browser, taken = site.browser(Role.VIEWER), {"Accept-Encoding": "gzip"}
+    for name in ("tapekeeper.css", "app.js", "vendor/pico.min.css", "vendor/wavesurfer.esm.js", "icon.svg"):
+        file = f"/static/{name}"
+        with browser.get(file, headers=taken) as small, browser.get(file) as plain:
+            assert gzip.decompress(small.data) == plain.data
+            assert "Content-Encoding" not in plain.headers
+            assert "Accept-Encoding" in set(small.vary) & set(plain.vary)
+            known = {"If-None-Match": small.headers["ETag"]}
+        with browser.get(file, headers=taken | known) as same:
+            assert same.status_code == 304
+    assert "Content-Encoding" not in browser.get("/", headers=taken).headers
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=["pages", "browser tests"])
