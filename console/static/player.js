@@ -48,7 +48,9 @@ class Player {
   }
 
   seek(seconds) {
-    this.audio.currentTime = Math.max(0, Math.min(this.seconds, seconds));
+    const place = Math.max(0, Math.min(this.seconds, seconds));
+    if (this.surfer) this.surfer.setTime(place);  // the waveform follows, also before any audio has come
+    else this.audio.currentTime = place;
     this.showTime();
   }
 
@@ -88,10 +90,11 @@ class Player {
     this.element.dataset.seconds = duration;
     this.wave.hidden = false;
     const colours = () => coloursOf(this.element, peaks.length);
-    const surfer = WaveSurfer.create({
+    const surfer = this.surfer = WaveSurfer.create({
       container: this.wave, media: this.audio, peaks, duration, cspNonce: nonce, normalize: true, dragToSeek: true,
       height: HEIGHTS[Math.min(peaks.length, HEIGHTS.length) - 1], barWidth: 2, barGap: 1, ...colours(),
     });
+    surfer.on("timeupdate", () => this.showTime());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => surfer.setOptions(colours()));
     if (peaks.length === 2) this.offerVoices();
     this.showTime();

@@ -16,7 +16,7 @@ from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.people import People
 from recordings.catalogue.search import RecordingFilter, search
-from recordings.model import Announcement, Delivery, State
+from recordings.model import Announcement, Call, Delivery, State
 from simulator import PretendVonage
 from simulator.application import Application
 from simulator.processes import wait_for
@@ -54,7 +54,8 @@ class Served:
         """The address of a recording that failed at its first attempt, being old, and will be there at the second."""
         then = datetime.now(UTC) - timedelta(days=40)
         file = self.vonage.add_file(faults=["404"])
-        event = Announcement(uuid, f"CON-{uuid}", file.url, file.size, then, then, then)
+        event = Announcement(uuid, f"CON-{uuid}", file.url, file.size, then - timedelta(seconds=9), then, then)
+        self._note_call(event.conversation_uuid, flow="voicemail")
         delivery = Delivery("recordings", "POST", "flow=voicemail", "application/json", b"{}", APPLICATION_ID, True)
         Intake(self.database, [self.storage], clock=lambda: then).accept(delivery, [event])
         wait_for(lambda: self.found(uuid).recording.state is State.FAILED, f"{uuid} has failed", limit=60, pause=0.2)
@@ -69,9 +70,14 @@ class Served:
     def announce(self, format: str) -> str:
         """A split recording of this format is announced; its uuid."""
         payload = self.vonage.recording_event(self.vonage.add_file(format=format, channels=2))
+        self._note_call(payload["conversation_uuid"], flow="split", format=format, channels=2)
         sent = self.vonage.post_recording_event(f"{self.app.url}/webhooks/recordings?flow=split", payload)
         assert [reply.status for reply in sent.replies] == [204]
         return str(payload["recording_uuid"])
+
+    def _note_call(self, conversation_uuid: str, **words: Any) -> None:
+        call = Call(conversation_uuid, "leg", "447700900456", "447700900000", direction="inbound", **words)
+        Intake(self.database, [self.storage]).note_call(call, APPLICATION_ID)
 
     def found(self, uuid: str) -> Any:
         """The recording as a search finds it."""
