@@ -76,7 +76,7 @@ class Served:
         return str(payload["recording_uuid"])
 
     def _note_call(self, conversation_uuid: str, **words: Any) -> None:
-        call = Call(conversation_uuid, "leg", "447700900456", "447700900000", direction="inbound", **words)
+        call = Call(conversation_uuid, "leg", "447700900456", "447700900000", **words)
         Intake(self.database, [self.storage]).note_call(call, APPLICATION_ID)
 
     def found(self, uuid: str) -> Any:

@@ -92,8 +92,13 @@ def test_a_place_that_is_chosen_before_any_audio_has_come_is_where_it_begins(ser
     wave.click(position={"x": wave.bounding_box()["width"] * 0.75, "y": 40})
     assert page.locator(".clock").inner_text() == "0:06 of 0:09"
     wave.press("Space")
-    page.wait_for_function("() => document.querySelector('audio').played.length > 0")
-    assert page.evaluate("document.querySelector('audio').played.start(0)") > 5
+    begun = page.wait_for_function(
+        """() => {
+          const audio = document.querySelector("audio");
+          return audio.readyState > 1 && !audio.paused && !audio.seeking && audio.currentTime;
+        }"""
+    )
+    assert begun.json_value() > 5
 
 
 @pytest.mark.parametrize(("name", "lanes", "height"), [("split", 2, 64), ("mono", 1, 96)])
