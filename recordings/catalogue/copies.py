@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, sel
 from recordings.model import Recording, State
 
 from .database import Database
+from .identity import has_uuid
 from .listing import by_ids
 from .tables import copies, recordings
 
@@ -127,7 +128,7 @@ def known_keys(database: Database, storage: str, keys: Collection[str]) -> set[s
 def keys_of(database: Database, storage: str, recording_uuids: Collection[str]) -> list[CopyKey]:
     """The copies in this storage of the recordings with these uuids."""
     query = select(recordings.c.recording_uuid, *copies.c["state", "key"]).where(
-        recordings.c.recording_uuid.in_(recording_uuids),
+        has_uuid(*recording_uuids),
         recordings.c.id == copies.c.recording_id,
         copies.c.storage == storage,
     )

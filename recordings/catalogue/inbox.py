@@ -20,6 +20,7 @@ from recordings.errors import TapekeeperError
 from recordings.model import Accepted, Announcement, Delivery, Event
 
 from .database import Database
+from .identity import has_uuid
 from .intake import Intake
 from .tables import REFUSED, call_events, deliveries, recordings, transcriptions
 
@@ -151,7 +152,7 @@ class Inbox:
         if since:
             query = query.where(deliveries.c.received_at >= since)
         if recording_uuid:
-            query = query.where(recordings.c.recording_uuid == recording_uuid)
+            query = query.where(has_uuid(recording_uuid))
         last = 0
         while True:
             page = query.where(deliveries.c.id > last).order_by(deliveries.c.id).limit(_PAGE)

@@ -16,6 +16,7 @@ from recordings.timeouts import Deadline
 
 from .database import Database
 from .derived import follow_copies
+from .identity import has_uuid
 from .leases import DEATHS_TOLERATED, claimable
 from .tables import copies, recordings
 
@@ -71,7 +72,7 @@ class Schedule:
 
     def retry(self, recording_uuid: str) -> list[int]:
         """Make every copy of the recording that is neither stored nor in work due now. Returns their ids."""
-        its_rows = select(recordings.c.id).where(recordings.c.recording_uuid == recording_uuid)
+        its_rows = select(recordings.c.id).where(has_uuid(recording_uuid))
         statement = update(copies).where(copies.c.recording_id.in_(its_rows), copies.c.state.in_(_IDLE))
         statement = statement.values(state=State.PENDING.value, due_at=self._clock()).returning(copies.c.id)
         with self.database.write() as connection:

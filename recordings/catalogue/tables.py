@@ -148,8 +148,7 @@ recordings = Table(
     # Measured from the audio itself; empty until then.
     Column("seconds", Float),
     Column("heard_channels", Integer),
-    UniqueConstraint("application_id", "recording_uuid"),
-    Index(None, "recording_uuid"),
+    UniqueConstraint("application_id", "recording_uuid"),  # see `identity`
     Index(None, "conversation_key"),
     Index(None, "received_at", "id"),
     Index(None, "state", "received_at", "id"),
