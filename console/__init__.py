@@ -11,6 +11,7 @@ from typing import Protocol
 
 from flask import Flask
 
+from recordings.care.examination import Examination
 from recordings.care.readiness import Readiness
 
 from . import access, health, metrics, pages
@@ -27,14 +28,24 @@ class Settings(access.DoorSettings, Protocol):
     def metrics_public(self) -> bool: ...
 
 
-def register(app: Flask, parts: Parts, readiness: Callable[[], Readiness], chosen: Settings, *, version: str) -> None:
+def register(
+    app: Flask,
+    parts: Parts,
+    readiness: Callable[[], Readiness],
+    chosen: Settings,
+    *,
+    version: str,
+    examination: Callable[[], Examination],
+) -> None:
     """Add this room's routes to the app, and the guard before them.
 
     One of the setting's `api_tokens` opens `/metrics`, and lets `/readyz` tell what is wrong; `metrics_public` opens
-    `/metrics` to all. The parts and `readiness` are made at their first use.
+    `/metrics` to all. The parts, `readiness` and `examination` are made at their first use.
     """
     access.register(app, parts, chosen)
-    app.register_blueprint(pages.create_blueprint(parts, readiness, public_url=chosen.public_url))
+    app.register_blueprint(
+        pages.create_blueprint(parts, readiness, examination, public_url=chosen.public_url, version=version)
+    )
     app.register_blueprint(health.create_blueprint(readiness, api_tokens=chosen.api_tokens))
     app.register_blueprint(
         metrics.create_blueprint(
