@@ -4,13 +4,15 @@
 # make bench  measured beside the alternatives
 # make chaos  everything is killed at random, then asked at random: what is lost, what fails (an hour or more)
 # make lock   pin the dependencies anew
+# make vendor bring the files of others along anew, after a version in a vendor/package.json has changed
+# make screenshots  the pictures of the pages in docs/images, anew
 
 SHELL := /bin/bash
 BIN := .venv/bin
 # The lists are whole, so pip has nothing to resolve: an old one may reach for a newer release that no list knows.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
-.PHONY: demo test quick lint check bench chaos lock clean
+.PHONY: demo test quick lint check bench chaos lock vendor screenshots clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m simulator.demo
@@ -75,6 +77,20 @@ lock:
 	$(LOCK) -o requirements.txt
 	$(LOCK) --extra dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) --extra dev --extra bench -c requirements-dev.txt -o requirements-bench.txt
+
+# The locks hold hashes and no address; nothing of what is fetched is run.
+vendor:
+	@set -e; for folder in console/static/vendor tests/browser/vendor; do \
+	  work=$$(mktemp -d) && cp $$folder/package.json $$folder/package-lock.json $$work; \
+	  (cd $$work && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --loglevel=error \
+	    && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >/dev/null; \
+	  while read -r name path; do cp "$$work/node_modules/$$path" "$$folder/$$name"; done <$$folder/FILES; \
+	  cp $$work/package-lock.json $$folder; rm -rf $$work; \
+	  (cd $$folder && rm -f SHA256SUMS && LC_ALL=C sha256sum -- * >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS); \
+	done
+
+screenshots: .venv/dev
+	@$(BIN)/python -m tests.browser.screenshots
 
 clean:
 	rm -rf .venv build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Flask, Request, session
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask import Flask, Request, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 
 from recordings.errors import CatalogueUnavailable
 
 from .door import Parts, is_for_machines
 
-IDLE = timedelta(hours=12)  # a session ends when nothing was asked for so long
+IDLE = timedelta(hours=12)  # a session ends when nobody has asked for anything for so long
+BY_ITSELF = "X-Asked-By-Itself"  # the header of a request that an open page makes without a person
 _KEY = "session"
 
 
@@ -55,3 +56,7 @@ class _Sessions(SecureCookieSessionInterface):
             except CatalogueUnavailable:  # no error is handled before there is a session: see `require_session`
                 return None
         return super().open_session(app, request)
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        """As Flask decides; but a page that is left open and asks by itself does not make the session last longer."""
+        return super().should_set_cookie(app, session) and (session.modified or BY_ITSELF not in request.headers)

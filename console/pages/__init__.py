@@ -16,6 +16,7 @@ from recordings.care.readiness import Readiness
 from . import activity, attention, deliveries, hearing, listing, overview, recording, system, wording
 from .links import Links
 from .parts import Parts
+from .static_files import add_compression
 
 __all__ = ["Parts", "create_blueprint"]
 
@@ -41,6 +42,7 @@ def create_blueprint(
     deliveries.add_routes(blueprint, parts, links)
     activity.add_routes(blueprint, parts, links)
     system.add_routes(blueprint, parts, readiness, examination, version=version)
+    add_compression(blueprint)
     for function in wording.FILTERS:
         blueprint.add_app_template_filter(function)
     return blueprint

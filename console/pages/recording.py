@@ -20,7 +20,7 @@ from .links import Links
 from .parts import ROW, Parts, recording_in
 from .probe import probe
 from .timeline import timeline
-from .wording import readable
+from .wording import MOVING, readable
 
 _LOOK = TimeLimit(0.7)  # seconds: a page is there within one, whatever its storages do
 _MOST_EVENTS = 10
@@ -65,6 +65,7 @@ def _shown(parts: Parts, found: Found, look: TimeLimit) -> dict[str, Any]:
         "is_operator": is_operator,
         "events": timeline(parts, found, with_people=is_operator),
         "deliveries": list(_deliveries(parts, recording)) if is_operator else [],
+        "is_moving": recording.state in MOVING,
         "idle": sum(copy.state in _IDLE for copy in recording.copies),
     }
 

@@ -12,6 +12,7 @@ from recordings.model import State
 _MOST_SHOWN = 64 * 1024  # bytes of a body
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
+MOVING = (State.PENDING, State.FETCHING)  # soon another one: a page that shows it is brought up to date often
 STATES = {
     State.PENDING: "Its turn has not come yet; a worker takes it by itself.",
     State.FETCHING: "A worker is fetching it now.",

@@ -11,7 +11,7 @@ from flask import render_template_string
 from console.access import csp_nonce
 from recordings.access import Actor, Role
 
-from .browser import BY, OTHER, PASSWORD, Browser, noted
+from .browser import BY, OTHER, PASSWORD, SCRIPT, Browser, noted
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -123,7 +123,7 @@ def test_the_pages_need_no_script_and_no_style_of_their_own(opened):
     browser.sign_in()
     pages.append(browser.get("/nothing").get_data(as_text=True))
     for page in pages:
-        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", page)
+        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", re.sub(SCRIPT, "", page))
 
 
 # --- The audit, the logs, the URLs ------------------------------------------------------------------------------------
