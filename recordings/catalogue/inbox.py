@@ -76,6 +76,14 @@ class StoredDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """Some of the deliveries. The next page begins `before` the row `next_before`; None: nothing is left."""
+
+    deliveries: tuple[StoredDelivery, ...]
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Replayed:
     """What a replay did: what the delivery was before, and what became of it now."""
 
@@ -145,13 +153,7 @@ class Inbox:
         self, *, outcome: str | None = None, since: datetime | None = None, recording_uuid: str | None = None
     ) -> Iterator[StoredDelivery]:
         """The deliveries without their bodies, oldest first, read in pages."""
-        query = _LISTED
-        if outcome:
-            query = query.where(REFUSED if outcome == "refused" else deliveries.c.outcome == outcome)
-        if since:
-            query = query.where(deliveries.c.received_at >= since)
-        if recording_uuid:
-            query = query.where(recordings.c.recording_uuid == recording_uuid)
+        query = _chosen(outcome, since, recording_uuid)
         last = 0
         while True:
             page = query.where(deliveries.c.id > last).order_by(deliveries.c.id).limit(_PAGE)
@@ -161,6 +163,24 @@ class Inbox:
             if len(rows) < _PAGE:
                 return
             last = rows[-1].id
+
+    def page(
+        self,
+        *,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        recording_uuid: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> DeliveryPage:
+        """Deliveries without their bodies, the newest first: those whose row comes before this one."""
+        query = _chosen(outcome, since, recording_uuid).order_by(deliveries.c.id.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(deliveries.c.id < before)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        page = tuple(_stored_delivery(row, b"") for row in rows[:limit])
+        return DeliveryPage(page, page[-1].id if len(rows) > limit else None)
 
     def find(self, delivery_id: int) -> StoredDelivery:
         """One delivery, whole. Raises `NoSuchDelivery`."""
@@ -240,6 +260,17 @@ _LISTED: Select[Any] = select(
     func.length(deliveries.c.body).label("body_size"),
     recordings.c.recording_uuid,
 ).select_from(deliveries.outerjoin(recordings, recordings.c.id == deliveries.c.recording_id))
+
+
+def _chosen(outcome: str | None, since: datetime | None, recording_uuid: str | None) -> Select[Any]:
+    query = _LISTED
+    if outcome:
+        query = query.where(REFUSED if outcome == "refused" else deliveries.c.outcome == outcome)
+    if since:
+        query = query.where(deliveries.c.received_at >= since)
+    if recording_uuid:
+        query = query.where(recordings.c.recording_uuid == recording_uuid)
+    return query
 
 
 def _stored_delivery(row: Row[Any], body: bytes, token: str = "") -> StoredDelivery:
