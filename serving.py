@@ -26,7 +26,7 @@ import settings as environment
 if TYPE_CHECKING:
     from recordings.care.readiness import Readiness
     from recordings.catalogue.database import Database
-    from recordings.catalogue.inbox import Inbox
+    from recordings.catalogue.inbox import Inbox, Interpret
     from recordings.catalogue.missing import MissingCalls
     from recordings.catalogue.people import People
     from recordings.catalogue.schedule import Schedule
@@ -64,6 +64,8 @@ class Parts(Protocol):
     def missing(self) -> MissingCalls: ...
     @property
     def inbox(self) -> Inbox: ...
+    @property
+    def interpreter(self) -> Interpret: ...
     @property
     def workers(self) -> Workers: ...
     @property

@@ -1,0 +1,126 @@
+"""`/api/deliveries`: what Vonage sent, as it came, and what was refused; one may be taken in once more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import abort
+from marshmallow import Schema, fields
+
+from console.access import current_actor
+from recordings.access import Action, Role
+from recordings.catalogue.as_json import delivery_as_json_object
+from recordings.catalogue.inbox import OUTCOMES, NoSuchDelivery, StoredDelivery
+from recordings.errors import CatalogueUnavailable, TapekeeperError
+from recordings.masking import masked
+
+from .fields import ROW, choice, flag, limit, moment, row_cursor, since, text, whole, words
+from .operations import Resource, needs, with_etag
+from .parts import Parts
+
+
+class DeliveryQuery(Schema):
+    """The parameters of the list."""
+
+    outcome = choice("With this outcome.", *OUTCOMES)
+    since = since()
+    recording_uuid = words("That announced this recording.", most=255)
+    cursor = row_cursor()
+    limit = limit()
+
+
+class DeliveryAnswer(Schema):
+    """A webhook request that Vonage, or somebody else, sent."""
+
+    id = whole("The number that the addresses of this API hold.")
+    received_at = moment("When it came.")
+    route = text("The webhook that it came to.")
+    outcome = text("What became of it.", enum=list(OUTCOMES))
+    problem = text("Why it could not be used.", none=True)
+    recording_uuid = text("The recording that it announced.", none=True)
+    method = text("GET or POST.")
+    query = text("What stood in its address, with secrets masked.")
+    content_type = text("Of its body.")
+    signed = flag("Whether its signature was good.")
+    jti = text("The id of its signature's token.", none=True)
+    application_id = text("The Vonage application that signed it.")
+    body_size = whole("Bytes.")
+
+
+class WholeDeliveryAnswer(DeliveryAnswer):
+    """The same with its body."""
+
+    body = text("As text, with secrets masked; bytes that are no text are replaced.")
+
+
+class DeliveryPage(Schema):
+    """Some deliveries, the newest first."""
+
+    deliveries = fields.List(fields.Nested(DeliveryAnswer), required=True)
+    next_cursor = whole("Gives the next page; null: nothing is left.", none=True)
+
+
+class ReplayAnswer(Schema):
+    """What a replay did."""
+
+    before = text("The outcome until now.", enum=list(OUTCOMES))
+    outcome = text("The outcome now.", enum=["new", "repeat", "conflict", "noted"])
+
+
+def create_resource(parts: Parts) -> Resource:
+    """The operations."""
+    resource = Resource("Deliveries", "Webhooks as they came, also those that were refused.")
+
+    @resource.route("/deliveries")
+    @with_etag
+    @needs(Role.OPERATOR)
+    @resource.arguments(DeliveryQuery, location="query")
+    @resource.response(200, DeliveryPage)
+    def list_deliveries(query: dict[str, Any]) -> Mapping[str, Any]:
+        """The deliveries that are kept, newest first"""
+        page = parts.inbox.page(before=query.pop("cursor", None), **query)
+        return {"deliveries": [_as_answer(stored) for stored in page.deliveries], "next_cursor": page.next_before}
+
+    @resource.route(f"/deliveries/{ROW}")
+    @with_etag
+    @needs(Role.OPERATOR)
+    @resource.response(200, WholeDeliveryAnswer)
+    def get_delivery(row_id: int) -> Mapping[str, Any]:
+        """One delivery, with its body"""
+        stored = _delivery_in(parts, row_id)
+        return _as_answer(stored) | {"body": masked(stored.delivery.body.decode("utf-8", "replace"))}
+
+    @resource.route(f"/deliveries/{ROW}/replay", methods=["POST"])
+    @needs(Role.OPERATOR)
+    @resource.response(200, ReplayAnswer)
+    @resource.alt_response(409, "CONFLICT")
+    def replay_delivery(row_id: int) -> Mapping[str, Any]:
+        """Take a delivery in once more, judged by the settings of today; 409 where it still cannot be used"""
+        _delivery_in(parts, row_id)
+        parts.people.audit.note(current_actor(), Action.REPLAY, detail=f"delivery {row_id}")
+        return _replay(parts, row_id)
+
+    return resource
+
+
+def _as_answer(stored: StoredDelivery) -> dict[str, Any]:
+    answer = delivery_as_json_object(stored)
+    return answer | {"query": masked(answer["query"])}
+
+
+def _delivery_in(parts: Parts, row_id: int) -> StoredDelivery:
+    try:
+        return parts.inbox.find(row_id)
+    except NoSuchDelivery:
+        abort(404, f"There is no delivery {row_id}, or it is not kept any more. See all with: GET /api/deliveries")
+
+
+def _replay(parts: Parts, row_id: int) -> Mapping[str, Any]:
+    try:
+        replayed = parts.inbox.replay(row_id, parts.interpreter)
+    except CatalogueUnavailable:
+        raise
+    except TapekeeperError as error:  # what is wrong with it: see `Interpret`
+        abort(409, str(error))
+    return {"before": replayed.before.outcome, "outcome": replayed.accepted.outcome}
