@@ -15,11 +15,13 @@ from recordings.catalogue.accounts import Account
 from recordings.clock import iso_utc
 from recordings.passwords import LEAST_LENGTH, MAX_LENGTH
 
-from .fields import ROW, Body, choice, flag, moment, name, rows, text, whole
+from .fields import Body, choice, flag, moment, name, row, rows, text, whole
 from .operations import Resource, needs, with_etag
 from .parts import Parts
 
 _ROLES = tuple(role.word for role in Role)
+
+_ROW = row("account_id")
 
 
 def _password() -> fields.String:
@@ -86,21 +88,21 @@ def create_resource(parts: Parts) -> Resource:
         role, password = Role.of(body["role"]), body.get("password")
         return _as_answer(parts.people.accounts.add(body["name"], role, password, by=current_actor()))
 
-    @resource.route(f"/accounts/{ROW}", methods=["PATCH"])
+    @resource.route(f"/accounts/{_ROW}", methods=["PATCH"])
     @needs(Role.ADMIN)
     @resource.arguments(AccountChange)
     @resource.response(200, AccountAnswer)
-    def change_account(body: Mapping[str, str], row_id: int) -> Mapping[str, Any]:
+    def change_account(body: Mapping[str, str], account_id: int) -> Mapping[str, Any]:
         """Give a person another role, another password, or both"""
-        _change(parts, _account_in(parts, row_id).name, body)
-        return _as_answer(_account_in(parts, row_id))
+        _change(parts, _account_in(parts, account_id).name, body)
+        return _as_answer(_account_in(parts, account_id))
 
-    @resource.route(f"/accounts/{ROW}", methods=["DELETE"])
+    @resource.route(f"/accounts/{_ROW}", methods=["DELETE"])
     @needs(Role.ADMIN)
     @resource.response(204)
-    def remove_account(row_id: int) -> Response:
+    def remove_account(account_id: int) -> Response:
         """Let a person in no more; what the person did stays in the audit"""
-        parts.people.accounts.remove(_account_in(parts, row_id).name, by=current_actor())
+        parts.people.accounts.remove(_account_in(parts, account_id).name, by=current_actor())
         return Response(status=204)
 
     return resource
@@ -115,10 +117,10 @@ def _change(parts: Parts, name: str, body: Mapping[str, str]) -> None:
         parts.people.accounts.set_password(name, body["password"], by=current_actor())
 
 
-def _account_in(parts: Parts, row_id: int) -> Account:
-    account = parts.people.accounts.in_row(row_id)
+def _account_in(parts: Parts, account_id: int) -> Account:
+    account = parts.people.accounts.in_row(account_id)
     if account is None:
-        abort(404, f"There is no account {row_id}. See all with: GET /api/accounts")
+        abort(404, f"There is no account {account_id}. See all with: GET /api/accounts")
     return account
 
 

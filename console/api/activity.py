@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 from recordings.access import Action, Role
 from recordings.catalogue.audit import Entry
 
-from .fields import MAX_ID, Body, choice, limit, moment, name, since, text, until, whole
+from .fields import MAX_ID, Body, Whole, choice, limit, moment, name, since, text, until, whole
 from .operations import Resource, needs, with_etag
 from .parts import Parts
 
@@ -22,7 +22,7 @@ class ActivityQuery(Schema):
 
     since = since("was done")
     until = until("was done")
-    recording_id = fields.Integer(
+    recording_id = Whole(
         validate=validate.Range(1, MAX_ID), metadata={"description": "What was done with this recording, by its `id`."}
     )
     action = choice("Only this action.", *Action)

@@ -17,7 +17,7 @@ from recordings.access import Action, Role
 from recordings.catalogue.search import Found
 from recordings.model import State
 
-from .fields import ROW
+from .fields import row
 from .operations import Resource, View, needs
 from .parts import Parts
 from .recordings import recording_in
@@ -31,6 +31,8 @@ _RANGE: dict[str, Any] = {
     "example": "bytes=0-1048575",
 }
 _BYTES = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+_ROW = row("recording_id")
 
 
 def _documented(view: View) -> View:
@@ -47,20 +49,20 @@ def create_resource(parts: Parts) -> Resource:
     """The two operations."""
     resource = Resource("Audio", "Hear a recording. Each time is noted in the audit.")
 
-    @resource.route(f"/recordings/{ROW}/audio")
+    @resource.route(f"/recordings/{_ROW}/audio")
     @needs(Role.LISTENER)
     @_documented
-    def get_audio(row_id: int) -> Response:
+    def get_audio(recording_id: int) -> Response:
         """The audio, for a player: a range is cut to 1 MiB"""
-        found = _noted(parts, row_id, Action.PLAY)
+        found = _noted(parts, recording_id, Action.PLAY)
         return _as_answer(recording_response(found.recording, parts.storages, request))
 
-    @resource.route(f"/recordings/{ROW}/download")
+    @resource.route(f"/recordings/{_ROW}/download")
     @needs(Role.LISTENER)
     @_documented
-    def download_audio(row_id: int) -> Response:
+    def download_audio(recording_id: int) -> Response:
         """The audio as a file, with a name that says what is in it"""
-        found = _noted(parts, row_id, Action.DOWNLOAD)
+        found = _noted(parts, recording_id, Action.DOWNLOAD)
         copies = [copy for copy in found.recording.copies if copy.state is State.STORED]
         name = download_name(found.recording, copies[0]) if copies else None
         return _as_answer(recording_response(found.recording, parts.storages, request, file_name=name))
@@ -68,10 +70,10 @@ def create_resource(parts: Parts) -> Resource:
     return resource
 
 
-def _noted(parts: Parts, row_id: int, action: Action) -> Found:
-    found = recording_in(parts, row_id)
+def _noted(parts: Parts, recording_id: int, action: Action) -> Found:
+    found = recording_in(parts, recording_id)
     if request.method != "HEAD":  # which brings no audio
-        parts.people.audit.note(current_actor(), action, recording_id=row_id)
+        parts.people.audit.note(current_actor(), action, recording_id=recording_id)
     return found
 
 

@@ -1,4 +1,7 @@
-"""`/api/deliveries`: what Vonage sent, as it came, and what was refused; one may be taken in once more."""
+"""`/api/deliveries`: what Vonage sent, as it came, and what was refused; one may be taken in once more.
+
+The raw words of a delivery are for operators alone.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ from recordings.catalogue.inbox import OUTCOMES, NoSuchDelivery, StoredDelivery
 from recordings.errors import CatalogueUnavailable, TapekeeperError
 from recordings.masking import masked
 
-from .fields import ROW, choice, flag, limit, moment, row_cursor, since, text, whole, words
+from .fields import choice, flag, limit, moment, row, row_cursor, since, text, whole, words
 from .operations import Resource, needs, with_etag
 from .parts import Parts
+
+_ROW = row("delivery_id")
 
 
 class DeliveryQuery(Schema):
@@ -40,7 +45,7 @@ class DeliveryAnswer(Schema):
     problem = text("Why it could not be used.", none=True)
     recording_uuid = text("The recording that it announced.", none=True)
     method = text("GET or POST.")
-    query = text("What stood in its address, with secrets masked.")
+    query = text("What stood in its address, with secrets masked; null for a role below operator.", none=True)
     content_type = text("Of its body.")
     signed = flag("Whether its signature was good.")
     jti = text("The id of its signature's token.", none=True)
@@ -51,7 +56,7 @@ class DeliveryAnswer(Schema):
 class WholeDeliveryAnswer(DeliveryAnswer):
     """The same with its body."""
 
-    body = text("As text, with secrets masked; bytes that are no text are replaced.")
+    body = text("As text, with secrets masked; null for a role below operator.", none=True)
 
 
 class DeliveryPage(Schema):
@@ -74,7 +79,7 @@ def create_resource(parts: Parts) -> Resource:
 
     @resource.route("/deliveries")
     @with_etag
-    @needs(Role.OPERATOR)
+    @needs(Role.VIEWER)
     @resource.arguments(DeliveryQuery, location="query")
     @resource.response(200, DeliveryPage)
     def list_deliveries(query: dict[str, Any]) -> Mapping[str, Any]:
@@ -82,43 +87,44 @@ def create_resource(parts: Parts) -> Resource:
         page = parts.inbox.page(before=query.pop("cursor", None), **query)
         return {"deliveries": [_as_answer(stored) for stored in page.deliveries], "next_cursor": page.next_before}
 
-    @resource.route(f"/deliveries/{ROW}")
+    @resource.route(f"/deliveries/{_ROW}")
     @with_etag
-    @needs(Role.OPERATOR)
+    @needs(Role.VIEWER)
     @resource.response(200, WholeDeliveryAnswer)
-    def get_delivery(row_id: int) -> Mapping[str, Any]:
+    def get_delivery(delivery_id: int) -> Mapping[str, Any]:
         """One delivery, with its body"""
-        stored = _delivery_in(parts, row_id)
-        return _as_answer(stored) | {"body": masked(stored.delivery.body.decode("utf-8", "replace"))}
+        stored = _delivery_in(parts, delivery_id)
+        body = masked(stored.delivery.body.decode("utf-8", "replace"))
+        return _as_answer(stored) | {"body": body if current_actor().may(Role.OPERATOR) else None}
 
-    @resource.route(f"/deliveries/{ROW}/replay", methods=["POST"])
+    @resource.route(f"/deliveries/{_ROW}/replay", methods=["POST"])
     @needs(Role.OPERATOR)
     @resource.response(200, ReplayAnswer)
     @resource.alt_response(409, "CONFLICT")
-    def replay_delivery(row_id: int) -> Mapping[str, Any]:
+    def replay_delivery(delivery_id: int) -> Mapping[str, Any]:
         """Take a delivery in once more, judged by the settings of today; 409 where it still cannot be used"""
-        _delivery_in(parts, row_id)
-        parts.people.audit.note(current_actor(), Action.REPLAY, detail=f"delivery {row_id}")
-        return _replay(parts, row_id)
+        _delivery_in(parts, delivery_id)
+        parts.people.audit.note(current_actor(), Action.REPLAY, detail=f"delivery {delivery_id}")
+        return _replay(parts, delivery_id)
 
     return resource
 
 
 def _as_answer(stored: StoredDelivery) -> dict[str, Any]:
-    answer = delivery_as_json_object(stored)
-    return answer | {"query": masked(answer["query"])}
+    query = masked(stored.delivery.query) if current_actor().may(Role.OPERATOR) else None
+    return delivery_as_json_object(stored) | {"query": query}
 
 
-def _delivery_in(parts: Parts, row_id: int) -> StoredDelivery:
+def _delivery_in(parts: Parts, delivery_id: int) -> StoredDelivery:
     try:
-        return parts.inbox.find(row_id)
+        return parts.inbox.find(delivery_id)
     except NoSuchDelivery:
-        abort(404, f"There is no delivery {row_id}, or it is not kept any more. See all with: GET /api/deliveries")
+        abort(404, f"There is no delivery {delivery_id}, or it is not kept any more. See all with: GET /api/deliveries")
 
 
-def _replay(parts: Parts, row_id: int) -> Mapping[str, Any]:
+def _replay(parts: Parts, delivery_id: int) -> Mapping[str, Any]:
     try:
-        replayed = parts.inbox.replay(row_id, parts.interpreter)
+        replayed = parts.inbox.replay(delivery_id, parts.interpreter)
     except CatalogueUnavailable:
         raise
     except TapekeeperError as error:  # what is wrong with it: see `Interpret`

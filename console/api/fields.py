@@ -15,17 +15,30 @@ from recordings.errors import InvalidInput
 
 MOST_ROWS = 500  # of one page
 MAX_ID = 9223372036854775807  # as both databases can hold it
-ROW = f"<int(min=1, max={MAX_ID}):row_id>"  # the number of a row in a path
 
-_TYPES: dict[type[fields.Field[Any]], tuple[type, ...]] = {
-    fields.Boolean: (bool,),
-    fields.Integer: (int,),
-    fields.Float: (numbers.Real,),
-    fields.List: (list,),
-}
+
+def row(name: str) -> str:
+    """The part of a path that is the number of a row, which the operation gets under this name."""
+    return f"<int(min=1, max={MAX_ID}):{name}>"
 
 
 # --- What a program gives --------------------------------------------------------------------------------------------
+
+
+class Whole(fields.Integer):
+    """A whole number that a program gives. To JSON Schema 5.0 is one, too."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> int | None:
+        is_written_so = isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}\.0+", value)
+        return super()._deserialize(value.partition(".")[0] if is_written_so else value, attr, data, **more)
+
+
+_TYPES: dict[type[fields.Field[Any]], tuple[type, ...]] = {
+    fields.Boolean: (bool,),
+    Whole: (int,),
+    fields.Float: (numbers.Real,),
+    fields.List: (list,),
+}
 
 
 class Body(Schema):
@@ -49,7 +62,7 @@ def _fits(field: fields.Field[Any], value: Any) -> bool:
 
 
 def _type_name(field: fields.Field[Any]) -> str:
-    return {fields.Boolean: "true or false", fields.Integer: "a whole number", fields.List: "a list"}.get(
+    return {fields.Boolean: "true or false", Whole: "a whole number", fields.List: "a list"}.get(
         type(field), "a number" if isinstance(field, fields.Float) else "a text"
     )
 
@@ -87,17 +100,17 @@ def until(about: str = "came") -> Moment:
     return Moment(f"Only what {about} before then; a date alone means the end of that day.", is_end=True)
 
 
-def limit() -> fields.Integer:
+def limit() -> Whole:
     """The parameter `limit`."""
-    return fields.Integer(
+    return Whole(
         load_default=50, validate=validate.Range(1, MOST_ROWS), metadata={"description": "At most so many rows."}
     )
 
 
-def row_cursor() -> fields.Integer:
+def row_cursor() -> Whole:
     """The parameter `cursor` of a list that goes by the numbers of its rows."""
     about = "The `next_cursor` of the page before; without it the list begins."
-    return fields.Integer(validate=validate.Range(1, MAX_ID), metadata={"description": about})
+    return Whole(validate=validate.Range(1, MAX_ID), metadata={"description": about})
 
 
 def words(about: str, *, most: int = 1000) -> fields.String:

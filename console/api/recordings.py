@@ -16,10 +16,12 @@ from recordings.catalogue.search import Found, by_row, search
 from recordings.clock import iso_utc
 from recordings.model import State
 
-from .fields import ROW, flag, moment, number, rows, text, whole
+from .fields import flag, moment, number, row, rows, text, whole
 from .filters import RecordingQuery, RecordingSearch, filter_from
 from .operations import Resource, needs, with_etag
 from .parts import Parts
+
+_ROW = row("recording_id")
 
 
 class CopyAnswer(Schema):
@@ -123,31 +125,31 @@ def create_resource(parts: Parts) -> Resource:
         """The same, also by telephone number, which must not stand in an address"""
         return _page(parts, body)
 
-    @resource.route(f"/recordings/{ROW}")
+    @resource.route(f"/recordings/{_ROW}")
     @with_etag
     @needs(Role.VIEWER)
     @resource.response(200, OneRecordingAnswer)
-    def get_recording(row_id: int) -> Mapping[str, Any]:
+    def get_recording(recording_id: int) -> Mapping[str, Any]:
         """One recording, with the events of its call"""
-        return _whole(parts, recording_in(parts, row_id))
+        return _whole(parts, recording_in(parts, recording_id))
 
-    @resource.route(f"/recordings/{ROW}/retry", methods=["POST"])
+    @resource.route(f"/recordings/{_ROW}/retry", methods=["POST"])
     @needs(Role.OPERATOR)
     @resource.response(200, RetryAnswer)
-    def retry_recording(row_id: int) -> Mapping[str, Any]:
+    def retry_recording(recording_id: int) -> Mapping[str, Any]:
         """Try every copy that is not stored again, now"""
-        found = recording_in(parts, row_id)
-        parts.people.audit.note(current_actor(), Action.RETRY, recording_id=row_id)
+        found = recording_in(parts, recording_id)
+        parts.people.audit.note(current_actor(), Action.RETRY, recording_id=recording_id)
         return {"copies_due": len(parts.schedule.retry(found.recording.recording_uuid))}
 
     return resource
 
 
-def recording_in(parts: Parts, row_id: int) -> Found:
+def recording_in(parts: Parts, recording_id: int) -> Found:
     """The recording in this row. Where there is none it is a 404."""
-    found = by_row(parts.database, row_id)
+    found = by_row(parts.database, recording_id)
     if found is None:
-        abort(404, f"There is no recording {row_id}. See all with: GET /api/recordings")
+        abort(404, f"There is no recording {recording_id}. See all with: GET /api/recordings")
     return found
 
 

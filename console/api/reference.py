@@ -5,6 +5,7 @@ A test compares the file with what this makes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def _filter(document: Mapping[str, Any]) -> str:
 
 def _row(document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]) -> str:
     tagged = " (ETag)" if "304" in operation["responses"] else ""
-    address = path.replace("row_id", "id")
+    address = re.sub(r"\{\w+\}", "{id}", path)
     parameters = _parameters(list(_names(document, operation)))
     return f"| `{method.upper()} {address}` | {operation['x-role']} | {operation['summary']}{tagged} | {parameters} |\n"
 

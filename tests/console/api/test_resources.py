@@ -64,6 +64,15 @@ def test_deliveries_are_listed_newest_first_and_shown_whole(api, admin):
     assert follow(admin, "/deliveries", "deliveries", outcome="refused") == []
 
 
+def test_the_raw_words_of_a_delivery_are_for_operators_alone(api):
+    api.record(stored=False)
+    viewer, operator = api.program(Role.VIEWER), api.program(Role.OPERATOR)
+    (row,), (whole,) = (follow(program, "/deliveries", "deliveries") for program in (viewer, operator))
+    assert (row["query"], whole["query"]) == (None, "flow=call")
+    assert viewer.get(f"/deliveries/{row['id']}").get_json()["body"] is None
+    assert operator.get(f"/deliveries/{row['id']}").get_json()["body"] == "{}"
+
+
 def test_what_looks_like_a_secret_in_a_delivery_is_masked(api, admin):
     api.deployment.client.post("/webhooks/events?token=very-secret-1", json={"password": "very-secret-2"})
     (row,) = follow(admin, "/deliveries", "deliveries")
