@@ -18,6 +18,7 @@ import resource
 import select
 import selectors
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -44,10 +45,13 @@ SMALL = 64 * 1024  # bytes
 _RECEIVED_AT_ONCE = 64 * 1024
 _LOOKS_SECONDS = 0.5  # between two searches for connections whose time is over
 _FILES = 4096
+_SO_MEMINFO = 55  # Linux; Python has no name for it
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
+_ORIGIN = re.compile(r"^[a-z]+://[^/]*", re.IGNORECASE)
+_SLASHES = re.compile(r"/+")
 
 
 class Framing:
@@ -136,8 +140,8 @@ def lane_of(head: bytes) -> str:
     """
     words = head.split(None, 2)
     target = unquote(words[1].decode("latin-1")) if len(words) > 1 else ""
-    path = re.sub(r"^[a-z]+://[^/]*", "", target.partition("?")[0], flags=re.IGNORECASE)
-    first, _, second = re.sub(r"/+", "/", path).strip("/").partition("/")
+    path = _ORIGIN.sub("", target.partition("?")[0])
+    first, _, second = _SLASHES.sub("/", path).strip("/").partition("/")
     if first == "webhooks":
         return "answers" if second.partition("/")[0] in ("answer", "fallback") else "events"
     return {"healthz": "monitors", "readyz": "monitors", "metrics": "metrics"}.get(first, "pages")
@@ -173,6 +177,7 @@ class _Arriving:
     deadline: float
     framing: Framing | None = None
     data: bytearray = field(default_factory=bytearray)
+    watched: bool = False  # by the poller
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -231,16 +236,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not conn.initialized:
             conn.initialized = True
             conn.parser = get_parser(self.cfg, (), conn.client)  # it gets bytes from us, and never reads the socket
-        conn.accepted = time.monotonic()
-        conn.sock.setblocking(False)
+        conn.accepted = time.monotonic()  # gunicorn has made the socket non-blocking
         framing, data = self._new_framing(), bytearray(conn.parser.unreader.take_buffered())
         self._arriving[conn] = arriving = _Arriving(conn.accepted + READ_SECONDS, framing, data)
         self._buffered += len(data)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
         if data:
             self._look(conn, arriving, framing)
         if conn in self._arriving:
-            self._readable(conn, conn.sock)
+            self._readable(conn, conn.sock)  # most requests are there as a whole, and the poller need not know of them
+        if conn in self._arriving:
+            self._watch(conn, arriving)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         if not self._buffers:
@@ -310,11 +315,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def _look(self, conn: Any, arriving: _Arriving, framing: Framing) -> None:
         """Give the request to a thread if it is complete; ask for its body if the client waits for that."""
         if framing.complete(arriving.data):
+            conn.size, conn.whole, conn.lane = len(arriving.data), framing.whole, lane_of(framing.head)
             if conn.parser.req_count and not _takes_more(conn.sock):
                 self._drop(conn)
                 return
             self._forget(conn)
-            conn.size, conn.whole, conn.lane = len(arriving.data), framing.whole, lane_of(framing.head)
             self._buffered += conn.size
             conn.parser.unreader.unread(bytes(arriving.data))
             super().enqueue_req(conn)
@@ -330,15 +335,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
         https://www.rfc-editor.org/rfc/rfc9112#section-9.6
         """
+        lingering = _Arriving(time.monotonic() + LINGER_SECONDS)
         try:
             conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
+            self._watch(conn, lingering)
         except (OSError, ValueError):  # it is closed already
             self.nr_conns -= 1
             conn.close()
             return
-        self._arriving[conn] = _Arriving(time.monotonic() + LINGER_SECONDS)
+        self._arriving[conn] = lingering
 
     def _make_room(self) -> None:
         """Close the connection that has waited longest for its client.
@@ -350,10 +356,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         elif self.keepalived_conns:
             self.keepalived_conns[0].timeout = 0.0  # closed at the end of this turn of the loop
 
+    def _watch(self, conn: Any, arriving: _Arriving) -> None:
+        """Let the loop tell when more has come."""
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
+        arriving.watched = True
+
     def _forget(self, conn: Any) -> None:
-        self._buffered -= len(self._arriving.pop(conn).data)
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(conn.sock)
+        arriving = self._arriving.pop(conn)
+        self._buffered -= len(arriving.data)
+        if arriving.watched:
+            with contextlib.suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(conn.sock)
 
     def _drop(self, conn: Any) -> None:
         if conn not in self._arriving:
@@ -372,8 +385,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 def _takes_more(sock: socket.socket) -> bool:
     """Whether a small reply can be written without waiting.
 
-    A client that sends request after request and reads no reply would else hold a thread for `WRITE_SECONDS`.
+    A client that sends request after request and reads no reply would else hold a thread for `WRITE_SECONDS`. The
+    socket's own figures tell it where the system has them: `poll` lets another thread run, and then the loop waits for
+    its turn. https://man7.org/linux/man-pages/man7/sock_diag.7.html (SK_MEMINFO_WMEM_QUEUED)
     """
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    return bool(poll.poll(0))
+    try:
+        memory = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))
+    except (OSError, struct.error):
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT)
+        return bool(poll.poll(0))
+    room, queued = memory[3] - memory[5], memory[5]
+    return bool(room >= queued // 2)  # as the kernel's own poll judges

@@ -1,4 +1,4 @@
-"""The time of day, how a time is written, and how people write one."""
+"""The time of day, how a time and a duration are written, and how people write a time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def utc_now() -> datetime:
 def iso_utc(moment: datetime) -> str:
     """An aware datetime as ISO 8601 in UTC, such as `2026-11-22T12:00:00Z`; with its fraction of a second, if any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def clock_text(seconds: float) -> str:
+    """Seconds as a player shows them: `3:05`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def moment_from(text: str, now: datetime) -> datetime:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Request, Response
@@ -48,7 +48,7 @@ class Reception:
     def __init__(self, context: WebhookContext, *, deadline: Callable[[Request], Deadline] = deadline_of) -> None:
         self._context = context
         self._deadline = deadline
-        self._group_commit = GroupCommit[Arrival, Accepted](context.intake.accept_all, CatalogueUnavailable)
+        self._group_commit = GroupCommit[Arrival, Accepted](self._commit_all, CatalogueUnavailable)
 
     @property
     def waiting(self) -> int:
@@ -62,8 +62,7 @@ class Reception:
             raise _not_committed(route, CatalogueUnavailable("Too many events came at once."))
         delivery = authenticate(self._context, request, route)
         events = self._parse(delivery, deadline)
-        accepted = self._commit(delivery, events, deadline)
-        _log(route, events, accepted)
+        self._commit(delivery, events, deadline)
         return replies.no_content()
 
     def _parse(self, delivery: Delivery, deadline: Deadline) -> tuple[Event, ...]:
@@ -87,14 +86,22 @@ class Reception:
         except CatalogueUnavailable as error:
             raise _not_committed(delivery.route, error) from error
 
-    def _commit(self, delivery: Delivery, events: tuple[Event, ...], deadline: Deadline) -> Accepted:
+    def _commit(self, delivery: Delivery, events: tuple[Event, ...], deadline: Deadline) -> None:
         """Commit the delivery and its events. Raises `Rejected` when that fails, or the deadline passes."""
         try:
             if self._context.intake.single_writer:
-                return self._group_commit.do((delivery, events), deadline)
-            return self._context.intake.accept_all([(delivery, events)], deadline)[0]
+                self._group_commit.do((delivery, events), deadline)
+            else:
+                self._commit_all([(delivery, events)], deadline)
         except CatalogueUnavailable as error:
             raise _not_committed(delivery.route, error) from error
+
+    def _commit_all(self, arrivals: Sequence[Arrival], deadline: Deadline) -> list[Accepted]:
+        """Commit, and write the log lines of all: threads that each write a line at the same moment wait in turns."""
+        all_accepted = self._context.intake.accept_all(arrivals, deadline)
+        for (delivery, events), accepted in zip(arrivals, all_accepted, strict=True):
+            _log(delivery.route, events, accepted)
+        return all_accepted
 
 
 def parse_events(settings: flows.FlowSettings, delivery: Delivery) -> tuple[Event, ...]:
@@ -125,7 +132,7 @@ def _not_committed(route: str, error: CatalogueUnavailable) -> Rejected:
     return Rejected(503, "catalogue_unavailable", "The event cannot be committed right now.", hint)
 
 
-def _log(route: str, events: tuple[Event, ...], accepted: Accepted) -> None:
+def _log(route: str, events: Sequence[Event], accepted: Accepted) -> None:
     level = logging.WARNING if accepted.outcome == "conflict" else logging.INFO
     for event in events:
         if isinstance(event, Announcement):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Protocol
 
@@ -67,6 +68,7 @@ class Parts(Protocol):
     def people(self) -> People: ...
 
 
+@lru_cache(maxsize=256)  # each event asks several times
 def is_for_machines(path: str) -> bool:
     """Whether Vonage or a monitor asks for this path: its route has rules of its own."""
     return _MACHINES.fullmatch(re.sub("/{2,}", "/", path)) is not None

@@ -50,7 +50,7 @@ class Peers:
         def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             if prefix:
                 environ["SCRIPT_NAME"] = prefix
-            if not self._is_proxy(environ):
+            if self._key and not self._is_proxy(environ):
                 environ.pop(self._key, None)
             return application(environ, start_response)
 

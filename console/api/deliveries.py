@@ -13,9 +13,12 @@ from marshmallow import Schema, fields
 
 from console.access import current_actor
 from recordings.access import Action, Role
+from recordings.care.replays import replay_each
 from recordings.catalogue.as_json import delivery_as_json_object
 from recordings.catalogue.inbox import OUTCOMES, NoSuchDelivery, StoredDelivery
-from recordings.errors import CatalogueUnavailable, TapekeeperError
+from recordings.catalogue.inbox_pages import DeliveryPage as Page
+from recordings.catalogue.inbox_pages import delivery_page
+from recordings.clock import iso_utc
 from recordings.masking import masked
 
 from .fields import choice, flag, limit, moment, row, row_cursor, since, text, whole, words
@@ -60,10 +63,14 @@ class WholeDeliveryAnswer(DeliveryAnswer):
 
 
 class DeliveryPage(Schema):
-    """Some deliveries, the newest first."""
+    """Some deliveries, the newest first.
+
+    A page looks only so far back that it is quick: it may be empty although `next_cursor` is there.
+    """
 
     deliveries = fields.List(fields.Nested(DeliveryAnswer), required=True)
     next_cursor = whole("Gives the next page; null: nothing is left.", none=True)
+    searched_to = moment("Everything since then was looked at; null: the page is full, or all was.", none=True)
 
 
 class ReplayAnswer(Schema):
@@ -84,8 +91,7 @@ def create_resource(parts: Parts) -> Resource:
     @resource.response(200, DeliveryPage)
     def list_deliveries(query: dict[str, Any]) -> Mapping[str, Any]:
         """The deliveries that are kept, newest first"""
-        page = parts.inbox.page(before=query.pop("cursor", None), **query)
-        return {"deliveries": [_as_answer(stored) for stored in page.deliveries], "next_cursor": page.next_before}
+        return _page(delivery_page(parts.database, before=query.pop("cursor", None), **query))
 
     @resource.route(f"/deliveries/{_ROW}")
     @with_etag
@@ -103,11 +109,18 @@ def create_resource(parts: Parts) -> Resource:
     @resource.alt_response(409, "CONFLICT")
     def replay_delivery(delivery_id: int) -> Mapping[str, Any]:
         """Take a delivery in once more, judged by the settings of today; 409 where it still cannot be used"""
-        _delivery_in(parts, delivery_id)
-        parts.people.audit.note(current_actor(), Action.REPLAY, detail=f"delivery {delivery_id}")
+        _note_replay(parts, _delivery_in(parts, delivery_id))
         return _replay(parts, delivery_id)
 
     return resource
+
+
+def _page(page: Page) -> Mapping[str, Any]:
+    return {
+        "deliveries": [_as_answer(stored) for stored in page.rows],
+        "next_cursor": page.before,
+        "searched_to": iso_utc(page.searched_to) if page.searched_to else None,
+    }
 
 
 def _as_answer(stored: StoredDelivery) -> dict[str, Any]:
@@ -122,11 +135,13 @@ def _delivery_in(parts: Parts, delivery_id: int) -> StoredDelivery:
         abort(404, f"There is no delivery {delivery_id}, or it is not kept any more. See all with: GET /api/deliveries")
 
 
+def _note_replay(parts: Parts, stored: StoredDelivery) -> None:
+    detail = f"delivery {stored.id}, {stored.outcome}"
+    parts.people.audit.note(current_actor(), Action.REPLAY, recording_id=stored.recording_id, detail=detail)
+
+
 def _replay(parts: Parts, delivery_id: int) -> Mapping[str, Any]:
-    try:
-        replayed = parts.inbox.replay(delivery_id, parts.interpreter)
-    except CatalogueUnavailable:
-        raise
-    except TapekeeperError as error:  # what is wrong with it: see `Interpret`
-        abort(409, str(error))
-    return {"before": replayed.before.outcome, "outcome": replayed.accepted.outcome}
+    (attempt,) = replay_each(parts.inbox, [delivery_id], parts.interpreter)
+    if attempt.problem:
+        abort(409, attempt.problem)
+    return {"before": attempt.before, "outcome": attempt.outcome}

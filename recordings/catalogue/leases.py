@@ -178,14 +178,20 @@ class Leases:
     def _claim_rows(self, statement: Any, deadline: Deadline, **params: Any) -> list[Claim]:
         with self.database.write(deadline) as connection:
             # The lease begins here, and not before a wait for a busy database.
-            times = {"now": self._clock(), "until": self._lease_end(), "new_token": f"{self._new_token()}-"}
-            rows = connection.execute(statement, params | times).all()
+            now = self._clock()
+            params |= {"now": now, "until": self._lease_end(), "new_token": f"{self._new_token()}-"}
+            rows = connection.execute(statement, params).all()
+            if not rows:
+                return []
             follow_copies(connection, [row.id for row in rows])
-        if not rows:
-            return []
-        with self.database.read() as connection:
             recordings = by_ids(connection, {row.recording_id for row in rows})
-        return [_claim(row, recordings[row.recording_id]) for row in rows]
+        claims = [_claim(row, recordings[row.recording_id]) for row in rows]
+        if self._clock() > now + timedelta(seconds=self.lease / 3):
+            # The transaction waited for a lock. Perhaps the lease is over already, and another worker has the copies.
+            for claim in claims:
+                self.give_back(claim)
+            return []
+        return claims
 
     def _claimed(self) -> dict[str, Any]:
         """The columns of a row that is claimed."""

@@ -16,6 +16,7 @@ from recordings.model import Copy, Recording, State, conversation_key, worst
 
 from .database import Database
 from .derived import call_behind
+from .identity import has_uuid
 from .tables import call_events, calls, copies, recordings, transcriptions
 
 _OWN = recordings.c[
@@ -52,7 +53,7 @@ _WHOLE: Select[Any] = (
 
 # Made once: making a statement costs more than running it, and each archived copy needs the first.
 _BY_IDS = _WHOLE.where(recordings.c.id.in_(bindparam("row_ids", expanding=True)))
-_BY_UUID = _WHOLE.where(recordings.c.recording_uuid == bindparam("uuid"))
+_BY_UUID = _WHOLE.where(has_uuid(bindparam("uuid")))
 
 
 def find(database: Database, recording_uuid: str) -> list[Recording]:
@@ -74,7 +75,7 @@ def by_id(database: Database, recording_id: int) -> Recording:
 
 def last_row(database: Database, recording_uuid: str) -> int | None:
     """The row of the recording with this uuid, the last one where applications share the catalogue; None: unknown."""
-    query = select(func.max(recordings.c.id)).where(recordings.c.recording_uuid == recording_uuid)
+    query = select(func.max(recordings.c.id)).where(has_uuid(recording_uuid))
     with database.read() as connection:
         return connection.execute(query).scalar()
 

@@ -35,6 +35,7 @@ from recordings.timeouts import Deadline
 
 from .database import Database
 from .outgoing import OutgoingEvents
+from .piles import Pile, pile
 from .tables import call_events, calls, recordings
 
 log = logging.getLogger(__name__)
@@ -155,6 +156,18 @@ class MissingCalls:
         """How many calls lack their recording now. With `since`: only calls whose recording was found missing since."""
         with self.database.read(deadline) as connection:
             return connection.execute(select(func.count()).select_from(calls).where(_missing(since))).scalar_one()
+
+    def pile(self, *, since: datetime | None = None) -> Pile:
+        """How many calls lack their recording now, and the newest of them; of those found missing since."""
+        with self.database.read() as connection:
+            return pile(connection, calls, _missing(since))
+
+    def set_aside(self, *, upto: int, most: int, since: datetime | None = None) -> int:
+        """On a person's word these calls, up to the row `upto`, count as missing no longer. Returns how many."""
+        chosen = select(calls.c.id).where(_missing(since), calls.c.id <= upto).order_by(calls.c.id).limit(most)
+        with self.database.write() as connection:
+            ids = list(connection.scalars(chosen))
+            return len(_settle(connection, ids, ("missing",), expectation="aside"))
 
     def _overdue(self) -> Select[Any]:
         over_by = self._clock() - self._grace

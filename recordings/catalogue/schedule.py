@@ -16,10 +16,12 @@ from recordings.timeouts import Deadline
 
 from .database import Database
 from .derived import follow_copies
+from .identity import has_uuid
 from .leases import DEATHS_TOLERATED, claimable
 from .tables import copies, recordings
 
 _IDLE = [state.value for state in (State.FAILED, State.BLOCKED, State.WAITING, State.PENDING)]
+_AT_ONCE = 500  # copies in one transaction, because new events wait while one is written
 _NOT_BY_ITSELF = (State.STORED.value, State.FAILED.value)
 
 
@@ -71,7 +73,7 @@ class Schedule:
 
     def retry(self, recording_uuid: str) -> list[int]:
         """Make every copy of the recording that is neither stored nor in work due now. Returns their ids."""
-        its_rows = select(recordings.c.id).where(recordings.c.recording_uuid == recording_uuid)
+        its_rows = select(recordings.c.id).where(has_uuid(recording_uuid))
         statement = update(copies).where(copies.c.recording_id.in_(its_rows), copies.c.state.in_(_IDLE))
         statement = statement.values(state=State.PENDING.value, due_at=self._clock()).returning(copies.c.id)
         with self.database.write() as connection:
@@ -80,6 +82,24 @@ class Schedule:
             if ids:
                 self.database.notify_workers(connection)
             return ids
+
+    def retry_all(self, state: State, *, upto: int, most: int) -> int:
+        """Make the copies in this state due now: of those up to the row `upto`, `most` at most. Returns how many."""
+        due = {"state": State.PENDING.value, "due_at": self._clock()}
+        done = 0
+        while done < most:
+            chosen = select(copies.c.id).where(copies.c.state == state.value, copies.c.id <= upto)
+            some = chosen.limit(min(_AT_ONCE, most - done))
+            statement = update(copies).where(copies.c.id.in_(some), copies.c.state == state.value).values(due)
+            with self.database.write() as connection:
+                ids = connection.scalars(statement.returning(copies.c.id)).all()
+                follow_copies(connection, ids)
+                if ids:
+                    self.database.notify_workers(connection)
+            if not ids:
+                break
+            done += len(ids)
+        return done
 
     def requeue_blocked(self) -> None:
         """At a worker's start: make the blocked copies due at once, since only a person can mend what blocks them.

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal, select, tuple_
 
+from recordings.clock import clock_text
 from recordings.model import Recording
 
 from .cursors import Place, to_cursor, to_place
@@ -35,6 +36,13 @@ class Found:
     recording: Recording
     seconds: float | None
     channels: int | None
+
+    def duration(self, announced: str) -> str:
+        """`3:05` as it was measured; the same after `announced`, as Vonage announced it; "" where nothing is known."""
+        if self.seconds is not None:
+            return clock_text(self.seconds)
+        start, end = self.recording.start_time, self.recording.end_time
+        return f"{announced}{clock_text((end - start).total_seconds())}" if start and end and end >= start else ""
 
 
 @dataclass(frozen=True, slots=True)

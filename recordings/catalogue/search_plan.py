@@ -16,6 +16,7 @@ from recordings.model import WORST_FIRST, State, conversation_key
 
 from .derived import backwards
 from .filters import RecordingFilter
+from .identity import has_uuid
 from .tables import copies, recordings, transcriptions
 
 Conditions = tuple[ColumnElement[bool], ...]
@@ -96,7 +97,7 @@ def _conditions(filter: RecordingFilter) -> dict[str, ColumnElement[bool]]:
 def _each_condition(filter: RecordingFilter) -> Iterator[tuple[str, ColumnElement[bool]]]:
     own = recordings.c
     if filter.recording_uuid is not None:
-        yield "recording_uuid", own.recording_uuid == filter.recording_uuid
+        yield "recording_uuid", has_uuid(filter.recording_uuid)
     elif not filter.with_empty and not filter.states:
         yield "with_empty", _hidden(own.state) != State.EMPTY.value
     if filter.conversation is not None:

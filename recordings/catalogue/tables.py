@@ -148,8 +148,7 @@ recordings = Table(
     # Measured from the audio itself; empty until then.
     Column("seconds", Float),
     Column("heard_channels", Integer),
-    UniqueConstraint("application_id", "recording_uuid"),
-    Index(None, "recording_uuid"),
+    UniqueConstraint("application_id", "recording_uuid"),  # see `identity`
     Index(None, "conversation_key"),
     Index(None, "received_at", "id"),
     Index(None, "state", "received_at", "id"),
@@ -207,7 +206,7 @@ calls = Table(
     Column("completed_at", UtcTime),
     Column(
         "expectation", String(16)
-    ),  # of a recording: expected, met, missing, none; NULL where the NCCO did not record
+    ),  # of a recording: expected, met, missing, aside (by a person), none; NULL where the NCCO did not record
     Column("missing_at", UtcTime),
     _known_index("joined_key", "id"),
     Index(None, "expectation"),

@@ -40,6 +40,11 @@ _NEWEST_WITHOUT: Select[Any] = (
     .limit(1)
 )
 _LAST = select(func.max(recordings.c.id))
+# Copies that became due long ago say nothing: perhaps no worker here can archive them.
+_ARCHIVING = (
+    select(copies.c.id).where(copies.c.due_at <= bindparam("now"), copies.c.due_at > bindparam("lately")).limit(1)
+)
+_LATELY = timedelta(minutes=1)
 _DUE = (
     select(*waveforms.c["recording_id", "attempts"])
     .where(waveforms.c.due_at <= bindparam("now"))
@@ -94,11 +99,15 @@ class Waveforms:
     def take(self, storages: Collection[str]) -> WaveformClaim | None:
         """Claim a recording that has a stored copy in one of these storages; None: this look found none.
 
-        It is the newest that was never measured, else one whose next attempt is due.
+        It is the newest that was never measured, else one whose next attempt is due. While copies have just become due
+        there is none: archiving them comes first.
         """
+        now = self._clock()
         with self.database.read() as connection:
+            if connection.execute(_ARCHIVING, {"now": now, "lately": now - _LATELY}).first() is not None:
+                return None
             recording_id = self._newest(connection, list(storages))
-            due = None if recording_id else connection.execute(_DUE, {"now": self._clock()}).first()
+            due = None if recording_id else connection.execute(_DUE, {"now": now}).first()
         if recording_id is not None:
             return self._claim(recording_id, 1) if self._began(recording_id) else None
         if due is None or not self._began_again(due.recording_id, due.attempts):

@@ -25,7 +25,9 @@ VENDOR = ROOT / "console/static/vendor"
 
 def pages(site):
     """The address of each page."""
-    return ["/", "/recordings", site.call(), site.call(stored=False)]
+    lists = ["/", "/recordings", "/attention", "/deliveries", "/activity", "/system"]
+    piles = [f"/attention/{kind}" for kind in ("blocked", "failed", "missing", "conflicts", "refused")]
+    return [*lists, *piles, site.call(), site.call(stored=False), "/deliveries/1"]
 
 
 def loaded(browser, path):
@@ -38,12 +40,18 @@ def loaded(browser, path):
 # --- The door ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/recordings", "/recordings/1", "/recordings/1/audio", "/static/tapekeeper.css"])
+PATHS = [
+    *("/", "/recordings", "/recordings/1", "/recordings/1/audio", "/recordings/1/download"),
+    *("/attention", "/attention/failed", "/deliveries", "/deliveries/1", "/activity", "/system"),
+]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/static/tapekeeper.css"])
 def test_no_page_is_there_unless_the_console_is_set_up(deploy, path):
     assert deploy().client.get(path).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/recordings", "/recordings/1", "/recordings/1/audio", "/recordings/1/download"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_stranger_is_sent_to_sign_in_and_then_back(deploy, path):
     browser = Browser(deploy(CONSOLE_PASSWORD=PASSWORD))
     reply = browser.get(path)
@@ -51,7 +59,7 @@ def test_a_stranger_is_sent_to_sign_in_and_then_back(deploy, path):
     assert browser.sign_in().headers["Location"] == path
 
 
-@pytest.mark.parametrize("path", ["/", "/recordings", "/recordings/1", "/recordings/1/audio"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_catalogue_that_is_away_is_a_plain_page(deploy, tmp_path, path):
     (tmp_path / "folder.db").mkdir()
     client = deploy(CONSOLE_PASSWORD=PASSWORD, DATABASE_URL=f"sqlite:///{tmp_path}/folder.db").client

@@ -87,7 +87,7 @@ def test_a_delivery_is_replayed_by_an_operator_and_noted(api, deploy):
     assert unsigned.client.post("/webhooks/recordings", json=event).status_code == 204
     (row,) = follow(operator, "/deliveries", "deliveries")
     assert operator.post(f"/deliveries/{row['id']}/replay").get_json() == {"before": "new", "outcome": "repeat"}
-    assert api.noted("replay") == [(operator.name, None)]
+    assert api.noted("replay") == [(operator.name, 1)]
 
 
 def test_a_delivery_that_still_cannot_be_used_is_a_409_that_says_why(api, admin):

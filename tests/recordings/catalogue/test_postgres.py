@@ -25,6 +25,7 @@ from recordings.catalogue.waveforms import Waveforms, measured
 from recordings.errors import CatalogueUnavailable
 from recordings.model import Waveform
 from recordings.timeouts import Deadline
+from simulator.processes import wait_for
 from tests.services.servers import postgres_server_url, postgres_url, private_postgres  # noqa: F401 - fixtures
 
 
@@ -59,6 +60,28 @@ def test_a_row_that_another_worker_is_just_taking_is_passed_over(make_database, 
     with database.write() as connection:
         connection.execute(text("SELECT id FROM copies WHERE id = :id FOR UPDATE"), {"id": first})
         assert Leases(make_database(), clock=clock).claim_next().copy_id == second
+
+
+def test_a_claim_that_waited_long_for_a_lock_is_given_back(make_database, database, new_copy, row_of, clock):
+    """Its lease began before the wait: another worker may take the copy at any moment, and both would fetch it."""
+    copy_id = new_copy()
+    leases = Leases(make_database(), clock=clock)
+
+    def waiting():
+        with database.read() as connection:  # each transaction sees one state of the server's activity
+            query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            return connection.execute(text(query)).scalar_one()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as holder:
+            holder.execute(text("LOCK TABLE copies"))
+            claim = pool.submit(leases.claim_next)
+            wait_for(waiting, "the claim waits for the lock")
+            clock.move(leases.lease / 2)
+        assert claim.result(30) is None
+    row = row_of(copy_id)
+    assert (row["state"], row["attempts"], row["due_at"]) == ("pending", 0, clock())
+    assert leases.claim_next().copy_id == copy_id
 
 
 @pytest.mark.parametrize("makes_due", ["a new recording", "a retry"])
@@ -154,7 +177,7 @@ def test_workers_of_several_processes_share_the_waveforms_out(make_database, dat
     for _ in range(6):
         new_copy()
     with database.write() as connection:
-        connection.execute(text("UPDATE copies SET state = 'stored', size = 1, key = 'a.mp3'"))
+        connection.execute(text("UPDATE copies SET state = 'stored', due_at = NULL, size = 1, key = 'a.mp3'"))
         storages = connection.scalars(text("SELECT DISTINCT storage FROM copies")).all()
     workers = [Waveforms(make_database(), clock=clock) for _ in range(3)]
     claims = [worker.take(storages) for _ in range(2) for worker in workers]

@@ -26,7 +26,7 @@ def store(database, new_copy):
     def make(state="stored", **changes):
         copy_id = new_copy(**changes)
         with database.write() as connection:
-            statement = update(copies).where(copies.c.id == copy_id).values(state=state, key="a.mp3", size=1)
+            statement = update(copies).where(copies.c.id == copy_id).values(state=state, due_at=None, key="a", size=1)
             return connection.execute(statement.returning(copies.c.recording_id)).scalar_one()
 
     return make
@@ -61,6 +61,14 @@ def test_an_old_recording_that_is_stored_late_is_found_after_some_looks(database
         connection.execute(update(copies).where(copies.c.recording_id == late).values(state="stored"))
     looks = [table.take(STORAGES) for _ in range(7)]
     assert [claim.recording_id for claim in looks if claim] == [late]
+
+
+def test_while_copies_have_just_become_due_archiving_comes_first(clock, table, store, new_copy):
+    recording_id = store()
+    new_copy()
+    assert table.take(STORAGES) is None
+    clock.move(2 * MINUTE)  # perhaps nobody here can archive that copy
+    assert table.take(STORAGES).recording_id == recording_id
 
 
 def test_two_workers_never_measure_the_same(make_database, clock, database, store):

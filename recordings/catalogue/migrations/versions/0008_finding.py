@@ -112,7 +112,6 @@ def digits_of(number: str | None) -> str | None:
 def index_recordings() -> None:
     op.drop_index(op.f("ix_recordings_received_at"), "recordings")
     op.create_index(op.f("ix_recordings_received_at_id"), "recordings", ["received_at", "id"])
-    op.create_index(op.f("ix_recordings_recording_uuid"), "recordings", ["recording_uuid"])
     op.create_index(op.f("ix_recordings_state_received_at_id"), "recordings", ["state", "received_at", "id"])
     for name in ("flow", "from_digits", "from_rev", "to_digits", "to_rev"):
         known = sa.text(f"{name} IS NOT NULL")
