@@ -28,7 +28,7 @@ def row(name: str) -> str:
 class Whole(fields.Integer):
     """A whole number that a program gives. To JSON Schema 5.0 is one, too."""
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> int | None:
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> int:
         is_written_so = isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}\.0+", value)
         return super()._deserialize(value.partition(".")[0] if is_written_so else value, attr, data, **more)
 
