@@ -104,14 +104,11 @@ class Fetcher:
         url = percent_encoded(url)
         self._check(url)
         try:
-            response = self._session.get(
-                url,
-                headers=_HEADERS,
-                auth=self._authorise,
+            response = self._session.send(
+                self._request(url),
                 stream=True,
                 timeout=self._timeouts,
                 allow_redirects=False,  # requests would decide by its own rules which host gets the token
-                hooks={"response": _close_redirect},
                 **self._environment(_host(url)),
             )
         # requests raises a bare ValueError for a redirect whose target cannot be parsed.
@@ -121,6 +118,11 @@ class Fetcher:
             _forget_token(response)
             return response
         raise SourceUnavailable(f"{_host(url)} could not be reached: {problem}")
+
+    def _request(self, url: str) -> requests.PreparedRequest:
+        """A request that takes nothing from the session: to merge the two costs as much as half the JWT."""
+        hooks = {"response": _close_redirect}
+        return requests.Request("GET", url, headers=_HEADERS, auth=self._authorise, hooks=hooks).prepare()
 
     def _check(self, url: str) -> None:
         """Raise `SourceDenied` for a URL that must not be asked with our token."""
