@@ -52,21 +52,21 @@ def serve_and_ask(folder: Path, command: Path, seconds: int, options: list[str])
             application.wait_until_ready()
             watch(application, place_calls(vonage, application.url), folder / "recordings")
             requests.post(f"{application.url}/webhooks/recordings", json={"not": "signed"}, timeout=10)
-            status = ask(application, command, seconds, options)
+            status = ask(application, folder, command, seconds, options)
         errors = [line for line in application.output().splitlines() if " ERROR " in line]
         print("\n".join(errors[:20]))
         return status or int(bool(errors))
 
 
-def ask(application: Application, command: Path, seconds: int, options: list[str]) -> int:
-    """Run schemathesis as an admin; its exit status."""
+def ask(application: Application, folder: Path, command: Path, seconds: int, options: list[str]) -> int:
+    """Run schemathesis as an admin, in this folder, where it leaves what it keeps; its exit status."""
     made = application.flask("tokens", "add", "schemathesis", "--role", "admin", "--json")
     token = json.loads(made.stdout)["token"]
     words = [str(command), "--config-file", str(HERE / "schemathesis.toml"), "run", *options]
     # The same examples at each run, so that a finding is one for everybody; `-- --seed N` explores.
     words += [] if "--seed" in options else ["--seed", "1"]
     words += ["--max-time", str(seconds), "--header", f"Authorization: Bearer {token}"]
-    run = subprocess.run([*words, f"{application.url}/api/openapi.json"], timeout=seconds + 120)
+    run = subprocess.run([*words, f"{application.url}/api/openapi.json"], cwd=folder, timeout=seconds + 120)
     return run.returncode
 
 
