@@ -6,20 +6,23 @@ file is used, it starts with a process's first request; see `serving.py`.
 
 import logging
 import os
+import signal
 import sys
+import time
 from typing import Any
 
 worker_class = "server.Worker"
-threads = 48  # 16 for answers, 19 for events, 9 for pages, 2 each for monitors and metrics: see `server.Lanes`
+threads = 48  # 16 for answers, 19 for events, 9 for pages, 2 each for monitors and metrics; 9 more for audio
 # gunicorn's maximum. A GET of Vonage's has everything in its URL, also a caller's custom data.
 limit_request_line = 8190
 limit_request_field_size = 16380  # above a signed token, and above what proxies add
 # Longer than nginx and AWS keep a connection (60 s): so the proxy ends it, and no request meets a closing connection.
 keepalive = 75
-# Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and well above the 2 s that gunicorn waits for idle
-# connections and the `STOP_SECONDS` that the engine takes for the copies in work.
-# https://devcenter.heroku.com/articles/dynos#shutdown
+# Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and above the 2 s that gunicorn waits for idle
+# connections and the `CLOSE_SECONDS` that the parts take: see `closing.py`. Where requests took longer, the parts have
+# less. https://devcenter.heroku.com/articles/dynos#shutdown
 graceful_timeout = 25
+_LAST_SECONDS = 1.5  # of `graceful_timeout`: when they begin everything is closed
 timeout = 60
 accesslog = None
 control_socket_disable = True
@@ -42,7 +45,8 @@ def _complaint() -> int:
     try:
         create_app()
     except (SettingsError, TapekeeperError) as error:
-        print(f"tapekeeper cannot start: {error}", file=sys.stderr, flush=True)
+        print(f"tapekeeper cannot start: {error}", file=sys.stderr)
+        print("Everything that is wrong is listed at once by: flask doctor", file=sys.stderr, flush=True)
         return 3
     except Exception:  # no fault of a setting: each worker shows it, with its traceback
         return 0
@@ -60,11 +64,22 @@ def post_worker_init(worker: Any) -> None:
         print(f"tapekeeper cannot start: {error}", file=sys.stderr, flush=True)
         sys.exit(3)
     extensions["tapekeeper"].start_embedded_worker()
+    usual: Any = signal.getsignal(signal.SIGTERM)
+
+    def note_time(number: int, frame: Any) -> None:
+        worker.stop_asked = time.monotonic()
+        usual(number, frame)
+
+    signal.signal(signal.SIGTERM, note_time)
+    signal.siginterrupt(signal.SIGTERM, False)  # as gunicorn has it
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """The requests are answered: let the copies in work finish or give them back, and close everything."""
+    from closing import CLOSE_SECONDS
+
     app = worker.app.callable  # None: it was never loaded
     if app is not None:
-        app.extensions["tapekeeper"].close()
+        spent = time.monotonic() - getattr(worker, "stop_asked", time.monotonic())
+        app.extensions["tapekeeper"].close(min(CLOSE_SECONDS, graceful_timeout - _LAST_SECONDS - spent))
         logging.getLogger("tapekeeper").info("Stopped; nothing that was acknowledged is lost.")

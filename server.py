@@ -22,14 +22,15 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from gunicorn.http import get_parser
 from gunicorn.workers.gthread import ThreadWorker
+
+from lanes import Lanes, lane_of
 
 ACCEPTED = "tapekeeper.accepted"  # in the WSGI environ: `time.monotonic()` when the request began to arrive
 
@@ -41,6 +42,7 @@ MAX_BODY = 1024 * 1024  # bytes; the application answers 413 to a larger body wi
 MAX_CHUNKS = 8192
 MAX_BUFFERED = 64 * 1024 * 1024  # bytes, of all requests together: then only small ones are still read
 SMALL = 64 * 1024  # bytes
+PAGE_BUFFER = 256 * 1024  # bytes that the kernel takes of a page at once: no thread waits for whoever reads it
 
 _RECEIVED_AT_ONCE = 64 * 1024
 _LOOKS_SECONDS = 0.5  # between two searches for connections whose time is over
@@ -50,8 +52,6 @@ _SO_MEMINFO = 55  # Linux; Python has no name for it
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _FRAMING_FIELDS = re.compile(rb"\r\n(content-length|transfer-encoding|expect)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
-_ORIGIN = re.compile(r"^[a-z]+://[^/]*", re.IGNORECASE)
-_SLASHES = re.compile(r"/+")
 
 
 class Framing:
@@ -131,43 +131,6 @@ def _length(digits: bytes) -> int | None:
     """The number of bytes that a Content-Length tells, also with zeros before it; None: it tells none, or too many."""
     significant = digits.lstrip(b"0") or b"0"
     return int(significant) if digits.isdigit() and len(significant) < 20 else None
-
-
-def lane_of(head: bytes) -> str:
-    """Which threads take the request with this head: `answers`, `events`, `monitors`, `metrics` or `pages`.
-
-    `/metrics` asks the database: while that hangs, `/healthz` and `/readyz` must not wait behind it.
-    """
-    words = head.split(None, 2)
-    target = unquote(words[1].decode("latin-1")) if len(words) > 1 else ""
-    path = _ORIGIN.sub("", target.partition("?")[0])
-    first, _, second = _SLASHES.sub("/", path).strip("/").partition("/")
-    if first == "webhooks":
-        return "answers" if second.partition("/")[0] in ("answer", "fallback") else "events"
-    return {"healthz": "monitors", "readyz": "monitors", "metrics": "metrics"}.get(first, "pages")
-
-
-class Lanes:
-    """The threads of each kind of request.
-
-    A request whose lane is full waits in the lane's queue, without a thread. An event whose turn comes too late finds
-    its deadline passed, and is refused at once.
-    """
-
-    def __init__(self, threads: int) -> None:
-        shares = {"answers": 3, "pages": 5, "monitors": 24, "metrics": 24}
-        sizes = {name: max(1, threads // share) for name, share in shares.items()}
-        sizes["events"] = max(1, threads - sum(sizes.values()))
-        self._pools = {name: ThreadPoolExecutor(size, thread_name_prefix=name) for name, size in sizes.items()}
-
-    def submit(self, handle: Callable[[Any], Any], conn: Any) -> Future[Any]:
-        """Run `handle(conn)` in a thread of the connection's lane."""
-        return self._pools[conn.lane].submit(handle, conn)
-
-    def shutdown(self, wait: bool = True) -> None:
-        """Take no more requests."""
-        for pool in self._pools.values():
-            pool.shutdown(wait=wait)
 
 
 @dataclass(eq=False, slots=True)
@@ -255,6 +218,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not conn.whole:
             req.force_close()
         conn.sock.settimeout(WRITE_SECONDS)
+        if conn.lane == "pages":
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PAGE_BUFFER)
         try:
             return super().handle_request(req, conn)
         except TimeoutError:

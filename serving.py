@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -91,6 +91,7 @@ class Serving:
         self._parts = parts
         self._guard = threading.Lock()
         self._pid: int | None = None
+        self._begun: set[tuple[int, str]] = set()  # what was begun, each with its process
 
     # --- Routes ------------------------------------------------------------------------------------------------------
 
@@ -138,7 +139,19 @@ class Serving:
             self._guard.release()
 
     def _begin(self) -> None:
-        self._parts.telling.begin()
+        self._once("telling", self._parts.telling.begin)
+        self._once("archiving", self._begin_archiving)
+        self._once("readiness", self.readiness.start)
+        # gunicorn's `worker_exit` closes the parts; under any other server only this does.
+        self._once("closing", lambda: atexit.register(self._parts.close))
+
+    def _once(self, name: str, begin: Callable[[], object]) -> None:
+        """Do this, unless it was done in this process: where one of them fails, the next request does only the rest."""
+        if (os.getpid(), name) not in self._begun:
+            begin()
+            self._begun.add((os.getpid(), name))
+
+    def _begin_archiving(self) -> None:
         if self._parts.settings.embedded_worker:
             self.embedded.start()
         else:
@@ -146,9 +159,6 @@ class Serving:
                 "This process (pid %d) does not archive: EMBEDDED_WORKER is false. Run flask worker beside it.",
                 os.getpid(),
             )
-        self.readiness.start()
-        # gunicorn's `worker_exit` closes the parts; under any other server only this does.
-        atexit.register(self._parts.close)
 
     @cached_property
     def embedded(self) -> EmbeddedWorker:

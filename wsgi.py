@@ -7,10 +7,9 @@ a room is imported where its part is made: a command waits only for what it uses
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +17,10 @@ from flask import Flask
 
 import commands
 import settings as environment
+from closing import CLOSE_SECONDS, close_all, closings_of
 from logs import configure_logging
 from recordings.errors import StorageConfigurationError
+from recordings.timeouts import Deadline
 from settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -55,17 +56,6 @@ if TYPE_CHECKING:
     from webhooks.flows import FlowSettings
     from webhooks.replay import Interpreter
     from webhooks.signature import Verifier
-
-# The parts that hold something open, and the method that ends each: workers first, the database last.
-_CLOSED = (
-    *(("serving", "close"), ("waveforms", "stop"), ("engine", "stop"), ("workers", "leave")),
-    *(("heartbeat", "release_all"), ("webhook_context", "close"), ("hooks", "close"), ("supervisor", "stop")),
-    *(("storages", "close"), ("replicator", "close"), ("fetcher", "close"), ("telling", "close")),
-    ("database", "close"),
-)
-_THREADS_SECONDS = 2.0  # for threads that were told to stop, to leave the database alone before it is closed
-
-log = logging.getLogger(__name__)
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -364,25 +354,13 @@ class Wiring:
 
     # --- The end ------------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Let the copies in work finish or give them back; write what waits; close what is open.
 
-        Every way out of a process comes through here. A part that fails to close is logged, and the rest is closed all
-        the same. May be repeated: a closed part is forgotten, and made anew if it is used once more.
+        Every way out of a process comes through here. A part that fails to close, or not within `seconds` for all of
+        them, is logged, and the rest is closed all the same. May be repeated: a closed part is forgotten, and made anew
+        if it is used once more.
         """
-        for name, close in list(self._closings()):
-            try:
-                close()
-            except Exception:
-                log.exception("%s could not be closed; everything else is closed all the same.", name)
+        close_all(closings_of(self.__dict__), Deadline(seconds))
         for name in self.__dict__.keys() - {"settings", "problems"}:
             del self.__dict__[name]
-
-    def _closings(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        """What is open, with the function that closes it, in the order of `_CLOSED`."""
-        for name, method in _CLOSED:
-            if name == "storages":
-                yield from ((url, backend.close) for url, backend in self.__dict__.get(name, {}).items())
-            elif name in self.__dict__:
-                close = getattr(self.__dict__[name], method)
-                yield name, partial(close, _THREADS_SECONDS) if name == "supervisor" else close

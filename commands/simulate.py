@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from recordings.model import Recording
     from settings import Settings
     from simulator import MadeRecording, PretendVonage
+
+
+_FLOW = re.compile(r".*[?&]flow=([a-z]+).*")
 
 
 class Parts(Protocol):
@@ -76,8 +81,21 @@ def _place(parts: Parts, base: str, flow: str, port: int, timeout: float) -> boo
             click.echo(f"  Vonage would complain: {complaint}", err=True)
         if not result.recordings:
             click.echo(f"Nothing was recorded. Is the app running at {base}? See its log.", err=True)
+        _warn_of_another_flow(flow, result.recordings)
         stored = [_follow(parts, made, timeout) for made in result.recordings]
     return bool(stored) and all(stored)
+
+
+def _warn_of_another_flow(flow: str, recordings: Sequence[MadeRecording]) -> None:
+    """Say so where another flow answered than the one that was asked for: our own event URLs name it."""
+    urls = [made.event.url for made in recordings if made.event]
+    others = sorted({_FLOW.sub(r"\1", url) for url in urls if _FLOW.match(url)} - {flow})
+    if others:
+        click.echo(
+            f"  The flow {', '.join(others)} answered in place of {flow}: a setting that {flow} needs is missing where "
+            "the app runs. Its log names it, and so does: flask doctor",
+            err=True,
+        )
 
 
 def _pretend_vonage(parts: Parts, port: int) -> PretendVonage:

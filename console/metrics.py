@@ -68,8 +68,8 @@ def create_blueprint(parts: Parts, tokens: MonitorTokens, *, version: str, metri
             if not metrics_public and not tokens.admit(request.headers.get("Authorization", "")):
                 return _refusal(tokens)
             return _scrape(registry, places)
-        except CatalogueUnavailable:
-            log.warning("/metrics cannot be answered.", exc_info=True)
+        except CatalogueUnavailable as error:
+            log.warning("/metrics cannot be answered. %s", error)
             return _line(503, "The database cannot be read. Check DATABASE_URL, and that the database is up.")
 
     return blueprint

@@ -70,6 +70,7 @@ class Delivery:
 class Announcement:
     """A recording event, understood. `size` in bytes as announced; `origin` is `voice`, `rtc` or `asr`.
 
+    `conversation_uuid` is empty where the event named none: it only tells which call the recording belongs to.
     `flow`, `format` and `channels` are what our own eventUrl told, None where it told nothing.
     """
 
@@ -183,7 +184,8 @@ class Recording:
     """A recording as the catalogue knows it: the event's words, the call's words where known, and its copies.
 
     `size` is the announced one, in bytes; the verified one stands in each copy. `from_`, `to`, `direction` and
-    `region_url` come from the call and may be None, as may `flow`, `format` and `channels`.
+    `region_url` come from the call and may be None, as may `flow`, `format` and `channels`. `conversation_uuid` is
+    empty where the event named none.
     """
 
     application_id: str

@@ -6,9 +6,11 @@ Everything lies in the test's own temporary folder and on free loopback ports, s
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,6 +114,21 @@ def make_environ(key_pem: str) -> Callable[..., dict[str, str]]:
 def bare_environ() -> dict[str, str]:
     """A child process's environment without a single setting of ours."""
     return environment({})
+
+
+@pytest.fixture
+def without_threads() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """`with without_threads(): …`: meanwhile the system has no thread to give, as at a container's limit."""
+
+    @contextlib.contextmanager
+    def exhausted() -> Iterator[None]:
+        usual = threading.stack_size(1 << 46)  # bytes: more than there is address space for
+        try:
+            yield
+        finally:
+            threading.stack_size(usual)
+
+    return exhausted
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import requests
 from sqlalchemy import func, select
 
+from closing import close_all
 from recordings.archive.fetch import Fetcher
 from recordings.archive.hosts import HostRule
 from recordings.catalogue.tables import calls
+from recordings.errors import CatalogueUnavailable
+from recordings.timeouts import Deadline
 from tests.services.deployment import deploy
 from wsgi import create_app
 
@@ -143,6 +148,61 @@ def test_the_connections_to_vonage_are_closed(deploy, vonage):
     assert len(pools) == 0
 
 
+@pytest.fixture
+def hanging():
+    """A function that returns only once the test is over."""
+    over = threading.Event()
+    yield over.wait
+    over.set()
+
+
+def test_all_parts_share_one_deadline_however_many_of_them_hang(hanging, caplog):
+    """With a time of its own for each, these twenty parts would take some minutes."""
+    closed = []
+    parts = [(f"part-{number}", hanging) for number in range(20)]
+    close_all([*parts, ("last", lambda: closed.append("last"))], Deadline(0))
+    assert closed == ["last"]
+    assert "part-19 was not closed within 0.1 s; everything else is closed all the same." in caplog.text
+
+
+def test_an_engine_that_hangs_leaves_time_for_the_parts_after_it(hanging, caplog):
+    clock = iter([0.0, *([19.5] * 9)])
+    close_all([("engine", hanging), ("next", hanging)], Deadline(20, ticks=lambda: next(clock)))
+    assert "engine was not closed within 0.5 s" in caplog.text
+    assert "next was not closed within 0.5 s" in caplog.text
+
+
+def test_a_part_is_closed_also_where_no_thread_can_be_started(without_threads):
+    """As within atexit, where Python starts none any more."""
+    closed = []
+    with without_threads():
+        close_all([("part", lambda: closed.append("part"))], Deadline(1))
+    assert closed == ["part"]
+
+
+def test_a_database_that_is_away_is_one_line_and_no_traceback(caplog):
+    def close():
+        raise CatalogueUnavailable("The database cannot be used right now: it did not answer in time.")
+
+    close_all([("workers", close)], Deadline(1))
+    assert "workers could not be closed in order. The database cannot be used right now" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_locked_database_holds_up_no_end(deploy, watched, closed, caplog, tmp_path):
+    deployment = deploy(**watched)
+    deployment.wiring.workers.sign()
+    claims = [deployment.wiring.leases.claim(deployment.announce()[1][0]) for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        for claim in claims:
+            stack.enter_context(deployment.wiring.heartbeat.holding(claim))
+        foreign = stack.enter_context(contextlib.closing(sqlite3.connect(tmp_path / "tapekeeper.db")))
+        foreign.execute("BEGIN IMMEDIATE")
+        deployment.wiring.close(seconds=0)
+        assert closed() == [watched["STORAGE_URL"]]
+    assert "everything else is closed all the same" in caplog.text
+
+
 # --- Every way out ----------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +256,19 @@ def test_gunicorn_closes_everything(make_gunicorn, watched, closed, database_is_
     assert gunicorn.wait() == 0
     assert closed() == [watched["STORAGE_URL"]]
     assert database_is_closed()
+    assert "Stopped; nothing that was acknowledged is lost." in gunicorn.output()
+
+
+def test_gunicorn_closes_everything_in_time_also_while_the_database_is_locked(
+    make_gunicorn, watched, closed, until, tmp_path
+):
+    gunicorn = make_gunicorn(tmp_path, **watched).start()
+    until(lambda: requests.get(f"{gunicorn.url}/readyz", timeout=5).status_code == 200, "all is well")
+    with contextlib.closing(sqlite3.connect(tmp_path / "tapekeeper.db")) as foreign:
+        foreign.execute("BEGIN IMMEDIATE")
+        gunicorn.signal(signal.SIGTERM)
+        assert gunicorn.wait() == 0
+    assert closed() == [watched["STORAGE_URL"]]
     assert "Stopped; nothing that was acknowledged is lost." in gunicorn.output()
 
 

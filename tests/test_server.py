@@ -12,6 +12,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lanes
 import server
 from webhooks.authentication import MAX_BODY
 from webhooks.events import ACCEPTED
@@ -19,7 +20,7 @@ from webhooks.events import ACCEPTED
 ROOT = Path(__file__).resolve().parent.parent
 CONF = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 HOST = b"Host: x\r\n"
-LANES = ("answers", "events", "monitors", "metrics", "pages")
+LANES = ("answers", "events", "monitors", "metrics", "audio", "pages")
 
 WHOLE = {
     "no body": b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -122,7 +123,7 @@ def test_half_a_request_is_waited_for(name):
 def test_no_bytes_are_a_fault_of_ours(data):
     judge, _ = fed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + data)
     judge, _ = fed(data)
-    assert server.lane_of(judge.head) in LANES
+    assert lanes.lane_of(judge.head) in LANES
 
 
 @pytest.mark.parametrize(
@@ -153,22 +154,27 @@ def test_a_client_that_waits_for_its_turn_to_send_the_body_is_asked_for_it(line,
         ("/metrics", "metrics"),
         ("/", "pages"),
         ("/recordings/webhooks/answer", "pages"),
+        ("/recordings/7/audio", "audio"),
+        ("/recordings/7/download/?x=/", "audio"),
+        ("/api/recordings/7/audio", "audio"),
+        ("/recordings/audio/7", "pages"),
+        ("/webhooks/answer/audio", "answers"),
         ("*", "pages"),
     ],
 )
 def test_whose_threads_take_a_request(target, lane):
-    assert server.lane_of(f"POST {target} HTTP/1.1\r\nHost: x".encode()) == lane
+    assert lanes.lane_of(f"POST {target} HTTP/1.1\r\nHost: x".encode()) == lane
 
 
 @pytest.mark.parametrize("threads", [1, 4, 16, 48])
 def test_no_lane_is_without_a_thread(threads):
-    lanes = server.Lanes(threads)
+    threads_of = lanes.Lanes(threads)
     try:
         for lane in LANES:
             conn = type("Conn", (), {"lane": lane})()
-            assert lanes.submit(lambda its: its.lane, conn).result(10) == lane
+            assert threads_of.submit(lambda its: its.lane, conn).result(10) == lane
     finally:
-        lanes.shutdown()
+        threads_of.shutdown()
 
 
 def test_the_rooms_use_the_same_bounds_and_names():

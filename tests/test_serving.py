@@ -172,3 +172,28 @@ def test_it_begins_once_in_a_process_however_often_it_is_asked_to(deploy, caplog
     until(lambda: workers() == 8, "its threads run")
     wiring.close()
     assert caplog.text.count("Archiving in this process") == 1
+
+
+class ShortOfThreads:
+    """Checks whose threads the system does not give at first."""
+
+    def __init__(self):
+        self.starts = 0
+
+    def start(self):
+        self.starts += 1
+        if self.starts == 1:
+            raise RuntimeError("can't start new thread")
+
+    def stop(self):
+        pass
+
+
+def test_what_has_begun_is_not_begun_again_when_a_thread_could_not_be_started(deploy, caplog):
+    wiring = deploy(EMBEDDED_WORKER="false").wiring
+    checks = wiring.serving.__dict__["readiness"] = ShortOfThreads()
+    for _ in range(3):
+        wiring.start_embedded_worker()
+    assert caplog.text.count("Archiving could not begin in this process; the next request tries it again.") == 1
+    assert caplog.text.count("does not archive: EMBEDDED_WORKER is false.") == 1
+    assert checks.starts == 2

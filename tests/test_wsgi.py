@@ -120,6 +120,7 @@ def test_gunicorn_with_a_wrong_setting_ends_with_one_line_and_no_traceback(make_
     text = gunicorn.log.read_text()
     complaints = [line for line in text.splitlines() if line.startswith("tapekeeper cannot start: ")]
     assert [line.startswith(f"tapekeeper cannot start: {told}") for line in complaints] == [True]
+    assert "Everything that is wrong is listed at once by: flask doctor" in text
     assert "Traceback" not in text
     assert "not a key" not in text
 

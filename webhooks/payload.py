@@ -95,11 +95,19 @@ def unfold(fields: dict[str, Any], names: Iterable[str]) -> None:
                 continue
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these members. A name that stands twice is an error: two programs may read it differently."""
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these members. A name that stands twice, with different values, gets a list of two of them.
+
+    No field that we read is a list: so a field without which an event is useless refuses the event, and any other field
+    is left out. To believe one of the values would be a guess. https://www.rfc-editor.org/rfc/rfc8259#section-4
+    """
     members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name stands twice in one object")
+    if len(members) == len(pairs):
+        return members
+    first: dict[str, Any] = {}
+    for name, value in pairs:
+        if first.setdefault(name, value) != value:
+            members[name] = [first[name], value]
     return members
 
 
@@ -112,4 +120,4 @@ def _integer(text: str) -> int | None:
     return int(text) if len(text) <= MAX_INTEGER else None
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_no_constant, parse_int=_integer)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer)

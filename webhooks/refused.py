@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from recordings.background import BackgroundWriter
-from recordings.catalogue.inbox import Worth
+from recordings.catalogue.quotas import Worth
 from recordings.model import Delivery
 
 KEPT_ROUTES = ("recordings", "events", "transcriptions")

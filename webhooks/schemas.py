@@ -71,7 +71,7 @@ class Identifier(fields.Field[str]):
 
 def _fault_of_id(value: object) -> str:
     if not isinstance(value, str):
-        return "This id is no text."
+        return "This id is no text, or it stands twice."
     if not value.strip():
         return "This id is empty."
     return "" if storable(value, MAX_ID) else f"This id has control characters, or more than {MAX_ID} characters."
@@ -109,7 +109,7 @@ class AudioUrl(fields.Field[str]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:
         if not isinstance(value, str):
-            raise ValidationError("This URL is no text.")
+            raise ValidationError("This URL is no text, or it stands twice.")
         if not storable(value, MAX_URL):
             raise ValidationError(f"This URL has control characters, or more than {MAX_URL} characters.")
         return value.strip()
@@ -147,10 +147,13 @@ class Liberal(Schema):
 
 
 class RecordingSchema(Liberal):
-    """The recording webhook. https://developer.vonage.com/en/voice/voice-api/webhook-reference#record"""
+    """The recording webhook: only its id and its URL are indispensable.
+
+    https://developer.vonage.com/en/voice/voice-api/webhook-reference#record
+    """
 
     recording_uuid = Identifier(required=True)
-    conversation_uuid = Identifier(required=True)
+    conversation_uuid = _optional(Identifier)
     recording_url = AudioUrl(required=True, allow_none=True)
     size = _optional(Size)
     start_time = _optional(Moment)
@@ -165,7 +168,7 @@ class RtcRecordingSchema(RecordingSchema):
     """
 
     recording_uuid = Identifier(required=True, data_key="recording_id")
-    conversation_uuid = Identifier(required=True, data_key="conversation_id")
+    conversation_uuid = _optional(Identifier, "conversation_id")
     recording_url = AudioUrl(required=True, allow_none=True, data_key="destination_url")
     format = _optional(PlainText)
 

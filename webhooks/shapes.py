@@ -52,10 +52,11 @@ def understand(payload: Payload, route: str, from_our_url: Mapping[str, Any] = _
     other routes it is a mistake. `from_our_url` is what our own eventUrl says of a recording: `flow`, `format`,
     `channels`. Raises `NotUnderstood`, with every fault in the message.
     """
+    complete = "recording_url" in payload and "recording_uuid" in payload  # a recording, whatever its type says
     match payload.get("type"):
-        case "audio:record:done":
+        case "audio:record:done" if not complete:
             return (_rtc_recording(payload),)
-        case "audio:transcribe:done":
+        case "audio:transcribe:done" if not complete:
             return (_rtc_transcription(payload),)
     if _recording_shaped(payload):
         return (_recording(payload, from_our_url),)
@@ -83,6 +84,9 @@ def _recording(payload: Payload, from_our_url: Mapping[str, Any]) -> Announcemen
 
 def _announcement(values: dict[str, Any], more: Mapping[str, Any]) -> Announcement:
     values["recording_url"] = values["recording_url"] or ""
+    if not values["conversation_uuid"]:
+        log.warning("Recording %s is announced without a conversation.", values["recording_uuid"])
+        values["conversation_uuid"] = ""
     return Announcement(**values, **more)
 
 
@@ -101,8 +105,9 @@ def _flattened(payload: Payload) -> Payload:
     if not isinstance(body, Mapping):
         raise NotUnderstood("body: it is missing, or no object.")
     # Vonage uses both names for the conversation.
-    conversation = {"conversation_id": payload.get("conversation_id") or payload.get("cid")}
-    return {**body, **conversation, "timestamp": payload.get("timestamp")}
+    ids = [payload[name] for name in ("conversation_id", "cid") if payload.get(name)]
+    conversation = next((id_ for id_ in ids if isinstance(id_, str)), ids[0] if ids else None)
+    return {**body, "conversation_id": conversation, "timestamp": payload.get("timestamp")}
 
 
 def _rtc_transcription(payload: Payload) -> Transcription:
@@ -127,6 +132,8 @@ def _kind(payload: Payload) -> str:
     status = payload.get("status")
     if isinstance(status, str) and status.strip() and storable(status, MAX_KIND):
         return status
+    if isinstance(payload.get("type"), list):
+        raise NotUnderstood("type: it stands twice, so it does not tell what this event is.")
     if payload.get("type") == "transfer" or "conversation_uuid_from" in payload:
         return "transfer"
     if "speech" in payload or "dtmf" in payload:
@@ -151,11 +158,13 @@ def _spoken(payload: Payload) -> tuple[Announcement, ...]:
     https://developer.vonage.com/en/voice/voice-api/ncco-reference#speech-recognition-settings
     """
     speech = payload.get("speech")
+    if isinstance(speech, list):
+        raise NotUnderstood("speech: it stands twice, so it does not tell which audio is meant.")
     url = speech.get("recording_url") if isinstance(speech, Mapping) else None
     if not url:
         return ()
     if not isinstance(url, str):
-        raise NotUnderstood("speech.recording_url: This URL is no text.")
+        raise NotUnderstood("speech.recording_url: This URL is no text, or it stands twice.")
     recording_uuid = file_id(url)
     if not recording_uuid:
         log.warning("speech.recording_url has no file id in it: the event is noted, there is nothing to archive")

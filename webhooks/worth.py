@@ -5,7 +5,7 @@ What is checked here needs no secret, so anybody can imitate it: it proves nothi
 
 from __future__ import annotations
 
-from recordings.catalogue.inbox import MAX_LIKELY, Worth
+from recordings.catalogue.quotas import MAX_LIKELY, Worth
 from recordings.model import Announcement, Delivery
 
 from .payload import NotUnderstood, read_event

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from commands.since import parse_since
@@ -11,3 +13,15 @@ outcome_option = click.option("--outcome", type=click.Choice(OUTCOMES), help="On
 since_option = click.option(
     "--since", callback=parse_since, help="Only deliveries since a time: 2026-11-22, or 12h or 7d ago."
 )
+
+
+class DeliveryNumber(click.ParamType[int]):
+    """The number of a delivery in the inbox."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and 0 < int(text) < 2**63):
+            self.fail(f"{text!r} is no number of a delivery. The first column of flask deliveries list has them.")
+        return int(text)

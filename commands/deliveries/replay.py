@@ -13,11 +13,19 @@ import click
 from commands.parts import with_parts
 from commands.recordings.access_notes import note_access
 
-from .options import outcome_option, since_option
+from .options import DeliveryNumber, outcome_option, since_option
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox, Interpret
+
+
+_MEANINGS = {
+    "new": "Now it is taken in: a new recording.",
+    "repeat": "Now it is taken in: its recording was known already.",
+    "conflict": "Now it is a conflict: its recording has another URL or conversation, which stands.",
+    "noted": "Now it is noted: it announces no recording.",
+}
 
 
 class Parts(Protocol):
@@ -32,7 +40,7 @@ class Parts(Protocol):
 
 
 @click.command("replay", short_help="Take deliveries in once more.")
-@click.argument("delivery_ids", type=click.IntRange(min=1), nargs=-1)
+@click.argument("delivery_ids", type=DeliveryNumber(), nargs=-1)
 @outcome_option
 @since_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -58,7 +66,7 @@ def command(
     note_access(parts.database, "replay", detail=_detail(delivery_ids, outcome, len(wanted)))
     successes = []
     for attempt in replay_each(parts.inbox, wanted, parts.interpreter):
-        text = attempt.problem or f"was {attempt.before}, is taken in: {attempt.outcome}"
+        text = attempt.problem or f"it was {attempt.before} before. {_MEANINGS[attempt.outcome or '']}"
         click.echo(json.dumps(asdict(attempt)) if as_json else f"{attempt.id}: {text}")
         successes.append(attempt.problem is None)
     if not as_json:

@@ -10,6 +10,8 @@ import click
 from commands.parts import with_parts
 from recordings.catalogue.as_json import delivery_as_json_object
 
+from .options import DeliveryNumber
+
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox, StoredDelivery
@@ -25,7 +27,7 @@ class Parts(Protocol):
 
 
 @click.command("show", short_help="One delivery, and what it led to.")
-@click.argument("delivery_id", type=click.IntRange(min=1))
+@click.argument("delivery_id", type=DeliveryNumber())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @with_parts
 def command(parts: Parts, delivery_id: int, as_json: bool) -> None:

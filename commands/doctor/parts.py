@@ -167,7 +167,7 @@ def public_url(parts: Parts) -> Iterator[DoctorFinding]:
     except requests.RequestException as problem:
         yield warning(
             "public url",
-            f"{base}/healthz cannot be reached from here: {_short(problem)}",
+            f"{base}/healthz cannot be reached from here: {_unreachable(problem)}.",
             "Make sure that it can be from the internet: where the app runs, the name resolves, the firewall is open.",
         )
 
@@ -271,5 +271,12 @@ def told(parts: Parts) -> Iterator[DoctorFinding]:
     yield ok("told", f"{', '.join(names) or 'Nobody'} is told when something needs a hand. {tested}.")
 
 
-def _short(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {problem}"[:200]
+def _unreachable(problem: requests.RequestException) -> str:
+    """Why no answer came, as the end of a sentence. The text of `requests` is one for programmers."""
+    if isinstance(problem, requests.Timeout):
+        return "it did not answer in time"
+    if isinstance(problem, requests.exceptions.SSLError):
+        return "its certificate is not accepted"
+    meanings = {"NameResolutionError": "its name cannot be resolved", "refused": "nothing listens there"}
+    found = (meaning for part, meaning in meanings.items() if part in str(problem))
+    return next(found, f"no connection came about ({type(problem).__name__})")

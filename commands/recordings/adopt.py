@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from commands.deliveries.options import DeliveryNumber
 from commands.parts import with_parts
 
 from .access_notes import note_access
@@ -27,7 +28,7 @@ class Parts(Protocol):
 
 
 @click.command("adopt", short_help="Fetch a recording from the URL of a later delivery.")
-@click.argument("delivery_id", metavar="DELIVERY", type=click.IntRange(min=1))
+@click.argument("delivery_id", metavar="DELIVERY", type=DeliveryNumber())
 @with_parts
 def command(parts: Parts, delivery_id: int) -> None:
     """Fetch a recording from the URL of a later delivery, when the first URL was wrong.

@@ -40,7 +40,7 @@ class Parts(Protocol):
 @click.option("--repair", is_flag=True, help="Put a good object in the place of each one that is missing or damaged.")
 @click.option("--after", metavar="RECORDING_UUID", help="Go on after this recording, where a check was stopped.")
 @click.option("--objects/--no-objects", default=True, help="Also list the storages, for objects that no copy knows.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each finding.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each fault.")
 @with_parts
 def command(parts: Parts, deep: bool, repair: bool, after: str | None, objects: bool, as_json: bool) -> None:
     """Compare the catalogue with the storages: each stored copy is present, of the right size and checksum.
@@ -61,7 +61,9 @@ def command(parts: Parts, deep: bool, repair: bool, after: str | None, objects: 
     report.check_copies(verification, _start(verification, after))
     if objects:
         report.check_objects(verification)
-    click.echo(f"{report.checked} copies were checked; {report.findings} findings.", err=True)
+    copies = "1 copy was" if report.checked == 1 else f"{report.checked} copies were"
+    faults = {0: "no fault was", 1: "1 fault was"}.get(report.findings, f"{report.findings} faults were")
+    click.echo(f"{copies} checked; {faults} found.", err=True)
     sys.exit(1 if report.findings else 0)
 
 

@@ -1,9 +1,9 @@
-"""What the first bytes of a reply are: an audio format, text in place of audio, or neither.
+"""What the first bytes of a reply are: an audio format, text in place of audio, another known format, or unknown.
 
 Vonage does not document the Content-Type of its files, and the NCCO may have asked for another format than the setting
 says, so the bytes decide; the reply's type helps only where the bytes allow two readings. A library for this (filetype,
 puremagic) knows many more formats, but neither knows all that a telephone records (MPEG-2.5, RF64, bare MP3), and
-neither tells text from binary.
+neither tells text from binary. What a server may send by mistake is a short list: see `foreign_format`.
 """
 
 from __future__ import annotations
@@ -134,6 +134,7 @@ _BYTE_ORDER_MARKS = (  # UTF-32 before UTF-16, whose mark it begins with
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
+_ENOUGH = 100  # bytes: in binary data so many bytes without a control character are improbable
 _SPACES = "\t\n\v\f\r"
 _NO_LETTERS = ("Cc", "Cn", "Cs")  # controls, what Unicode has not assigned, halves of pairs
 _DOCUMENT_TYPE = re.compile(r"text/.*|.*[/+](json|xml)|application/(javascript|xhtml\+xml|x-www-form-urlencoded)")
@@ -173,3 +174,50 @@ def _is_western(head: bytes) -> bool:
         return False
     ascii_bytes = len(head) - len(_NO_ASCII.findall(head))
     return 10 * ascii_bytes >= 9 * len(head) > 0
+
+
+# --- Other formats ---------------------------------------------------------------------------------------------------
+
+# Formats that a server, a proxy or a store may send by mistake, by the bytes that they begin with.
+# https://www.garykessler.net/library/file_sigs.html
+_MARKS = {
+    "a PDF document": (b"%PDF-",),
+    "a PNG image": (b"\x89PNG\r\n\x1a\n",),
+    "a JPEG image": (b"\xff\xd8\xff",),
+    "a GIF image": (b"GIF87a", b"GIF89a"),
+    "a TIFF image": (b"II*\0", b"MM\0*"),
+    "an icon": (b"\0\0\1\0",),
+    "a font": (b"wOFF", b"wOF2"),
+    "a ZIP archive": (b"PK\3\4", b"PK\5\6", b"PK\7\x08"),
+    "gzip data": (b"\x1f\x8b",),
+    "zlib data": (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda"),
+    "bzip2 data": (b"BZh",),
+    "xz data": (b"\xfd7zXZ\0",),
+    "Zstandard data": (b"\x28\xb5\x2f\xfd",),
+    "a 7z archive": (b"7z\xbc\xaf\x27\x1c",),
+    "a RAR archive": (b"Rar!\x1a\7",),
+    "a program": (b"\x7fELF", b"MZ", b"\0asm", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"),
+    "an SQLite database": (b"SQLite format 3\0",),
+    "an Office document": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+    "a TLS record": (b"\x15\3", b"\x16\3"),
+}
+_MAY_BE_AUDIO = re.compile(
+    r"|(audio|video)/.*|(application|binary)/octet-?stream|application/(x-)?(ogg|mp4|binary|download|force-download)"
+)
+_NAMES_NO_AUDIO = re.compile(r"[\w.+-]+/[\w.+-]+")
+
+
+def foreign_format(head: bytes, content_type: str = "") -> str:
+    """What these bytes of no known audio format seem to be, such as "a PDF document"; `""` where nothing tells.
+
+    The marks are short, and a type may be wrong: this is a reason for doubt and no proof.
+    """
+    for name, marks in _MARKS.items():
+        if head.startswith(marks):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "a WebP image"
+    if len(head) >= _ENOUGH and not _CONTROL.search(head):  # Shift JIS, GBK or the like
+        return "text in an unknown encoding"
+    names_other = _NAMES_NO_AUDIO.fullmatch(content_type) and not _MAY_BE_AUDIO.fullmatch(content_type)
+    return f"the type {content_type[:80]}" if names_other else ""

@@ -106,14 +106,18 @@ class Heartbeat:
             for lease in leases:
                 lease.let_go()
             self._guard.wait_for(lambda: not self._held, timeout)
-        return [lease.claim.copy_id for lease in leases if self._gave_back(lease.claim)]
+        return list(self._give_back([lease.claim for lease in leases]))
 
-    def _gave_back(self, claim: Claim) -> bool:
-        try:
-            return self._leases.give_back(claim)
-        except CatalogueUnavailable as error:
-            log.warning("A lease could not be given back and will run out by itself. %s", error)
-            return False
+    def _give_back(self, claims: list[Claim]) -> Iterator[int]:
+        """Give the leases back until the database turns out to be away: to ask it for each would take too long."""
+        for number, claim in enumerate(claims):
+            try:
+                if self._leases.give_back(claim):
+                    yield claim.copy_id
+            except CatalogueUnavailable as error:
+                left = len(claims) - number
+                log.warning("%d leases could not be given back; each will run out by itself. %s", left, error)
+                return
 
     def beat(self) -> None:
         """Renew, once, the leases of all work that takes steps, and put back the copies of work that hangs."""

@@ -62,6 +62,7 @@ class HttpAudio:
         self._began = ticks()
         self._head = b""
         self._head_sha256 = ""
+        self._foreign = ""
         self._from_network = 0
         self._digest = hashlib.sha256()
         length = response.headers.get("Content-Length", "")
@@ -92,23 +93,27 @@ class HttpAudio:
         self.kind = formats.UNKNOWN if is_text else formats.audio_kind(self._head, self._type)
         if is_text or (self.kind is formats.UNKNOWN and formats.names_document(self._type)):
             raise NotAudio(f"Vonage answered 200 with a page ({self._type or 'no type'}) in place of audio.")
+        self._foreign = formats.foreign_format(self._head, self._type)
         size = self._from_network if self.complete else self.size
         if size is not None:
             self._check_size(size)
 
     def _check_size(self, size: int) -> None:
-        """Doubt an unknown format that comes in less than half the announced size, or where no size was announced.
+        """Doubt an unknown format that seems to be no audio, or whose size is not at least half the announced one.
 
         The doubt ends when it comes the same twice in a row.
 
         It may be a page of a kind that nobody foresaw, or a file that Vonage had not finished; both change soon. What
         comes again with the same size and the same first bytes is what Vonage has. Raises `NotAudio`.
         """
-        if self.kind is not formats.UNKNOWN or (self._announced and 2 * size >= self._announced):
+        if self.kind is not formats.UNKNOWN:
+            return
+        if self._announced and 2 * size >= self._announced and not self._foreign:
             return
         announced = f"{self._announced} were announced" if self._announced else "no size was announced"
+        seems = f" ({self._foreign}, it seems)" if self._foreign else ""
         doubt = (
-            f"Vonage sent {size} bytes of no known audio format where {announced} "
+            f"Vonage sent {size} bytes of no known audio format{seems} where {announced} "
             f"(SHA-256 of their beginning: {self._head_sha256}). It is stored if it comes the same at the next attempt."
         )
         if doubt != self._previous_error:

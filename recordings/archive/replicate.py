@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from recordings.model import Copy, Recording, State
@@ -29,7 +30,8 @@ class Replicator:
 
     storages: Mapping[str, StorageBackend]
     reopen: Callable[[str], StorageBackend]
-    _former: dict[str, StorageBackend] = field(default_factory=dict, init=False, repr=False)
+    patience: float = 60.0  # for another thread to open such a storage, in seconds
+    _former: dict[str, Future[StorageBackend]] = field(default_factory=dict, init=False, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def sources(self, recording: Recording, storage: str) -> list[Copy]:
@@ -56,15 +58,32 @@ class Replicator:
         if storage in self.storages:
             return self.storages[storage]
         with self._guard:
-            if storage not in self._former:
-                try:
-                    self._former[storage] = self.reopen(storage)
-                except Exception as error:  # a plugin or credentials that were removed
-                    raise CopyUnreadable(f"{storage}, which has a copy, cannot be opened: {error}") from error
-            return self._former[storage]
+            known = self._former.get(storage)
+            opening = known or self._former.setdefault(storage, Future())
+        if known is None:
+            self._open(storage, opening)
+        try:
+            return opening.result(self.patience)
+        except TimeoutError:
+            raise CopyUnreadable(f"{storage}, which has a copy, cannot be opened: it does not answer.") from None
+        except Exception as error:  # a plugin or credentials that were removed
+            raise CopyUnreadable(f"{storage}, which has a copy, cannot be opened: {error}") from error
+
+    def _open(self, storage: str, opening: Future[StorageBackend]) -> None:
+        """Open the storage, without the guard: a storage that hangs holds up nobody who needs another one."""
+        try:
+            opening.set_result(self.reopen(storage))
+        except BaseException as error:
+            with self._guard:
+                del self._former[storage]  # the next copy tries it again
+            opening.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
 
     def close(self) -> None:
-        """Give back the connections to storages that are not configured any more."""
+        """Give back the connections to storages that are not configured any more. One that still opens is left."""
         with self._guard:
-            while self._former:
-                self._former.popitem()[1].close()
+            opened = [opening for opening in self._former.values() if opening.done()]
+            self._former.clear()
+        for opening in opened:
+            opening.result().close()

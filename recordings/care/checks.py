@@ -27,6 +27,9 @@ _WELL_BEFORE = 3  # a disk with less free space than so many times its reserve g
 OVERDUE_SECONDS = 600  # a due copy that waits for longer finds no worker, or too few of them
 _GRACE_SECONDS = 30  # no worker may live for so long: workers may be restarting
 _DATABASE_SECONDS = 5.0
+_NONE_SEEN = (
+    f"No worker was seen yet. If none is seen within {_GRACE_SECONDS} s, nothing is archived: see flask worker."
+)
 
 
 class Unusable(Exception):
@@ -104,16 +107,21 @@ class Archiving:
         self._ticks = ticks
         self._alone_since: float | None = None
 
-    def __call__(self) -> None:
-        """Raise `Unusable` when no worker lives, or when a copy has been due for too long."""
+    def __call__(self) -> str | None:
+        """Raise `Unusable` when no worker lives, or when a copy has been due for too long.
+
+        For the first 30 s without a worker that is only a warning: a host that waits for `/readyz` before it starts the
+        next process, or a restart of the workers, must not fail for it.
+        """
         deadline = Deadline(_DATABASE_SECONDS)
         try:
             living, (_, seconds) = self._workers.living(deadline), self._schedule.overdue(deadline)
         except CatalogueUnavailable:
-            return
+            return None
         problems = [self._alone(living), self._late(seconds), self._standing_by()]
         if text := " ".join(problem for problem in problems if problem):
             raise Unusable(text)
+        return None if living else _NONE_SEEN
 
     def _alone(self, living: int) -> str | None:
         if living:

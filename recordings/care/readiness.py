@@ -106,19 +106,28 @@ class Readiness:
         self._ticks = ticks
         self._starting = threading.Lock()
         self._pid: int | None = None
+        self._begun: set[tuple[int, str]] = set()  # the threads that were started, each with its process
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Start the checks, unless this process has started them. Returns at once; safe after a fork."""
+        """Start the checks, unless this process has started them. Returns at once; safe after a fork.
+
+        Raises `RuntimeError` when the system has no thread to give; called again, it starts the rest.
+        """
         if self._pid == os.getpid() or not self._starting.acquire(blocking=False):
             return
         try:
             for part in self._parts:
-                self._start_thread(f"tapekeeper-check-{part.check.part.replace(' ', '-')}", partial(self._look, part))
-            self._start_thread("tapekeeper-readiness", self._watch)
+                self._start(f"tapekeeper-check-{part.check.part.replace(' ', '-')}", partial(self._look, part))
+            self._start("tapekeeper-readiness", self._watch)
             self._pid = os.getpid()
         finally:
             self._starting.release()
+
+    def _start(self, name: str, run: Callable[[], None]) -> None:
+        if (os.getpid(), name) not in self._begun:
+            self._start_thread(name, run)
+            self._begun.add((os.getpid(), name))
 
     def stop(self) -> None:
         """End the threads, except those whose check hangs."""

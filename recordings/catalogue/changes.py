@@ -14,17 +14,29 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .database import CHANNEL, Database
+from recordings.timeouts import REQUEST_SECONDS, Deadline
+
+from .database import Database
 from .outages import translated
 
 _POLL_SECONDS = 0.05  # between two polls of SQLite
 
 
 class Changes:
-    """Waits for the commits of other processes, on a connection of its own. Use it in one thread, then `close` it."""
+    """Waits for the commits of other processes, on a connection of its own. Use it in one thread, then `close` it.
 
-    def __init__(self, database: Database, *, ticks: Callable[[], float] = time.monotonic) -> None:
+    `patience` is the time in seconds in which the database has to give that connection.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        patience: float = REQUEST_SECONDS,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
+        self._patience = patience
         self._ticks = ticks
         self._connection: Any = None  # the driver's own
         self._version: int | None = None
@@ -32,7 +44,8 @@ class Changes:
     def wait(self, seconds: float, stopping: threading.Event) -> None:
         """Return at a change, after `seconds`, or soon after `stopping`. Raises `CatalogueUnavailable`."""
         with translated():
-            self._connect()
+            if self._connection is None:
+                self._connection = self._database.listening(Deadline(self._patience))
             if self._database.sqlite:
                 self._poll(seconds, stopping)
             else:
@@ -43,16 +56,6 @@ class Changes:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def _connect(self) -> None:
-        if self._connection is not None:
-            return
-        pooled = self._database.engine.raw_connection()
-        self._connection = pooled.driver_connection
-        pooled.detach()  # it leaves the pool, whose few connections are for transactions
-        if not self._database.sqlite:
-            self._connection.autocommit = True
-            self._connection.execute(f"LISTEN {CHANNEL}")
 
     def _poll(self, seconds: float, stopping: threading.Event) -> None:
         end = self._ticks() + seconds

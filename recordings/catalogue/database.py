@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline, deadline_of_reads
 
-from .engines import POSTGRES_CONNECTIONS, PostgresEngine, interrupted_at, sqlite_engine
+from .engines import POSTGRES_CONNECTIONS, PostgresEngine, detached, interrupted_at, sqlite_engine
 from .outages import translated
 from .tables import HEAD
 from .watchdog import Watchdog
@@ -117,6 +117,25 @@ class Database:
         """
         if not self.sqlite:
             connection.execute(_NOTIFY)
+
+    def listening(self, deadline: Deadline) -> Any:
+        """A connection of the driver's own, which the caller closes. On Postgres it listens for notifications.
+
+        Raises `CatalogueUnavailable` when the deadline passes first.
+        """
+        with translated():
+            if self._postgres is None:
+                return detached(self.engine)
+            with self._slot(deadline):  # the pool has no connection to give but to who holds a slot
+                connection = self._postgres.detached(deadline)
+            try:
+                with self._watchdog.watching(connection.pgconn.socket, deadline):
+                    connection.autocommit = True
+                    connection.execute(f"LISTEN {CHANNEL}")
+            except BaseException:
+                connection.close()
+                raise
+            return connection
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that knows ON CONFLICT, in this database's dialect."""

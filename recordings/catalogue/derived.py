@@ -23,24 +23,36 @@ _MOST_DIGITS = 32  # a telephone number has 15 at most; an index of Postgres tak
 
 _RANKS = " ".join(f"WHEN '{state.value}' THEN {rank}" for rank, state in enumerate(WORST_FIRST))
 _WORST = (
-    select(copies.c.state)
+    select(case((copies.c.state == State.FETCHING.value, State.PENDING.value), else_=copies.c.state))
     .where(copies.c.recording_id == recordings.c.id)
     .order_by(literal_column(f"CASE copies.state {_RANKS} END"))
     .limit(1)
     .correlate(recordings)
     .scalar_subquery()
 )
-_SHOWN = func.coalesce(_WORST, State.EMPTY.value)
+_KEPT = func.coalesce(_WORST, State.EMPTY.value)
 _THEIRS = recordings.c.id.in_(
     select(copies.c.recording_id).where(copies.c.id.in_(bindparam("copy_ids", expanding=True)))
 )
 # Made once: making a statement costs more than running it.
 _LOCK = select(recordings.c.id).where(_THEIRS).order_by(recordings.c.id).with_for_update(key_share=True)
-_FOLLOW = update(recordings).where(_THEIRS, recordings.c.state != _SHOWN).values(state=_SHOWN)
+_FOLLOW = update(recordings).where(_THEIRS, recordings.c.state != _KEPT).values(state=_KEPT)
+
+
+def state_kept(state: State) -> State:
+    """The state as `recordings` keeps it: `pending` also where a worker is fetching.
+
+    To claim a new copy changes its own row alone so. Two indexes and the row of the recording would follow else, twice
+    for each recording that is archived.
+    """
+    return State.PENDING if state is State.FETCHING else state
 
 
 def follow_copies(connection: Connection, copy_ids: Collection[int]) -> None:
-    """Give the recordings of these copies the state of their worst copy, within the caller's transaction."""
+    """Give the recordings of these copies the state of their worst copy, within the caller's transaction.
+
+    See `state_kept`.
+    """
     if not copy_ids:
         return
     params = {"copy_ids": list(copy_ids)}

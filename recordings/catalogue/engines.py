@@ -75,6 +75,14 @@ def sqlite_engine(url: URL, lock_seconds: float) -> Engine:
     return engine
 
 
+def detached(engine: Engine) -> Any:
+    """A connection of the driver's own that has left the pool, whose few connections are for transactions."""
+    pooled = engine.raw_connection()
+    connection = pooled.driver_connection
+    pooled.detach()
+    return connection
+
+
 @contextmanager
 def interrupted_at(deadline: Deadline, connection: Connection) -> Iterator[None]:
     """End a statement of SQLite that runs beyond the deadline: it raises an error, and nothing is changed.
@@ -133,9 +141,19 @@ class PostgresEngine:
 
     def connect(self, deadline: Deadline) -> Connection:
         """A connection from the pool, or a new one. Raises `CatalogueUnavailable` where no time is left for that."""
+        with self._until(deadline):
+            return self.engine.connect()
+
+    def detached(self, deadline: Deadline) -> Any:
+        """A connection of the driver's own that has left the pool; the caller closes it. Raises as `connect` does."""
+        with self._until(deadline):
+            return detached(self.engine)
+
+    @contextmanager
+    def _until(self, deadline: Deadline) -> Iterator[None]:
         self._deadlines.current = deadline
         try:
-            return self.engine.connect()
+            yield
         finally:
             del self._deadlines.current
 

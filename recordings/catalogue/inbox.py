@@ -10,10 +10,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import IntEnum
 from typing import Any, TypeGuard
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select
+from sqlalchemy import Row, Select, delete, func, insert, select
 
 from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
@@ -22,27 +21,12 @@ from recordings.model import Accepted, Announcement, Delivery, Event
 from .database import Database
 from .identity import has_uuid
 from .intake import Intake
+from .quotas import MAX_LIKELY, MAX_REFUSED_BODY, QUOTAS, Quota, RefusedRoom, Worth
 from .tables import REFUSED, call_events, deliveries, recordings, transcriptions
 
 log = logging.getLogger(__name__)
 
 OUTCOMES = ("new", "repeat", "conflict", "noted", "unreadable", "refused")
-MAX_REFUSED_BODY = 64 * 1024  # bytes; real events have some hundreds
-MAX_LIKELY = 8 * 1024  # bytes of body, query and token together: what is larger does not look like Vonage's
-
-
-class Worth(IntEnum):
-    """How much a refused delivery looks like Vonage's. Anybody can imitate it, so each kind has a quota of its own."""
-
-    UNLIKELY = 0
-    LIKELY = 1  # the token is made as Vonage makes tokens, and fits the body
-    RECORDING = 2  # the same, and the body announces a recording
-
-
-# How many refused deliveries of each webhook are kept: strangers must neither fill the disk nor push out what Vonage
-# sent.
-QUOTAS = {Worth.UNLIKELY: 1_000, Worth.LIKELY: 20_000, Worth.RECORDING: 20_000}
-
 _PAGE = 200
 _PRUNED_AT_ONCE, _PRUNINGS = 500, 20
 
@@ -98,22 +82,17 @@ class Inbox:
         intake: Intake,
         *,
         retention_days: float = 35,
-        quotas: Mapping[Worth, int] = QUOTAS,
+        quotas: Mapping[Worth, Quota] = QUOTAS,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.database = database
         self._intake = intake
         self._retention = timedelta(days=retention_days)
-        self._quotas = quotas
+        self._room = RefusedRoom(quotas)
         self._clock = clock
 
     def keep_refused(self, delivery: Delivery, token: str, problem: str, worth: Worth = Worth.UNLIKELY) -> None:
-        """Keep a refused delivery, its body cut to 64 KiB, within the quota of its worth.
-
-        When the quota is full, the oldest UNLIKELY deliveries are deleted. Of the other kinds the middle is deleted, so
-        that the oldest half and the newest half of the quota stay: a flood of imitations can then push out neither the
-        real deliveries that came before it, nor those that come after it.
-        """
+        """Keep a refused delivery, its body cut to 64 KiB, within the quota of its worth: see `quotas`."""
         if len(delivery.body) + len(delivery.query) + len(token) > MAX_LIKELY:
             worth = Worth.UNLIKELY
         row = {
@@ -132,17 +111,7 @@ class Inbox:
         }
         with self.database.write() as connection:
             connection.execute(insert(deliveries), row)
-            self._keep_quota(connection, delivery.route, worth)
-
-    def _keep_quota(self, connection: Connection, route: str, worth: Worth) -> None:
-        its_kind = and_(REFUSED, deliveries.c.route == route, deliveries.c.worth == worth)
-        count = connection.execute(select(func.count()).select_from(deliveries).where(its_kind)).scalar_one()
-        excess = count - self._quotas[worth]
-        if excess > 0:
-            newer = self._quotas[worth] if worth is Worth.UNLIKELY else self._quotas[worth] // 2
-            after_these = select(deliveries.c.id).where(its_kind).order_by(deliveries.c.id.desc()).offset(newer)
-            too_many = after_these.limit(min(excess, _PRUNED_AT_ONCE))
-            connection.execute(delete(deliveries).where(deliveries.c.id.in_(too_many)))
+            self._room.keep_to(connection, row)
 
     def listing(
         self, *, outcome: str | None = None, since: datetime | None = None, recording_uuid: str | None = None

@@ -270,11 +270,13 @@ class Intake:
             .where(recordings.c.application_id == row["application_id"])
             .where(recordings.c.recording_uuid == row["recording_uuid"])
         ).one()
-        if known.empty and not event.empty and known.conversation_key == row["conversation_key"]:
+        named = [key for key in (known.conversation_key, row["conversation_key"]) if key]
+        same_conversation = len(set(named)) <= 1  # an announcement may name none
+        if known.empty and not event.empty and same_conversation:
             # The first announcement had no audio, so this one may replace it.
-            connection.execute(update(recordings).where(recordings.c.id == known.id).values(row))
+            connection.execute(update(recordings).where(recordings.c.id == known.id).values(_replacing(row)))
             return _Outcome("new", known.id, True)
-        if (known.recording_url, known.conversation_key) == (row["recording_url"], row["conversation_key"]):
+        if known.recording_url == row["recording_url"] and same_conversation:
             return _Outcome("repeat", known.id)
         log.warning(
             "Recording %s was announced with another URL or conversation; the first stands.", event.recording_uuid
@@ -342,12 +344,19 @@ def _new_keys(arrivals: Sequence[_Arrival], outcomes: Sequence[Sequence[_Outcome
         announcements = [event for event in arrival.events if isinstance(event, Announcement)]
         pairs = zip(announcements, of_one, strict=True)
         keys |= {conversation_key(event.conversation_uuid) for event, outcome in pairs if outcome.name == "new"}
-    return keys
+    return keys - {""}
 
 
 def _outcome_of(outcomes: Sequence[_Outcome]) -> str:
     """The outcome of a delivery: that of its first announcement."""
     return outcomes[0].name if outcomes else "noted"
+
+
+def _replacing(row: dict[str, Any]) -> dict[str, Any]:
+    """The values that replace those of a recording without audio. A conversation that is known stays known."""
+    if row["conversation_key"]:
+        return row
+    return {name: value for name, value in row.items() if not name.startswith("conversation_")}
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[str, str]:

@@ -158,7 +158,7 @@ class Leases:
             set_=values | {"attempts": copies.c.attempts + 1},
             where=and_(copies.c.state != State.STORED.value, not_(held)),
         )
-        claims = self._claim_rows(statement.returning(*_CLAIM_COLUMNS), Deadline())
+        claims = self._claim_rows(statement.returning(*_CLAIM_COLUMNS), Deadline(), was_due=False)
         return claims[0] if claims else None
 
     def reopen(self, copy_id: int, problem: str) -> Claim | None:
@@ -167,7 +167,7 @@ class Leases:
         # The key stays: the new object gets the same key.
         values = {"error": problem, "size": None, "sha256": None, "stored_at": None, "attempts": 1}
         statement = update(copies).where(stored).values(self._claimed() | values).returning(*_CLAIM_COLUMNS)
-        claims = self._claim_rows(statement, Deadline())
+        claims = self._claim_rows(statement, Deadline(), was_due=False)
         return claims[0] if claims else None
 
     def _claim_each(self, exclusions: Sequence[frozenset[str]], deadline: Deadline) -> list[Claim | None]:
@@ -175,7 +175,7 @@ class Leases:
         claims = self._claim_rows(_CLAIM_NEXT, deadline, most=len(exclusions), without=without)
         return [*claims, *[None] * (len(exclusions) - len(claims))]
 
-    def _claim_rows(self, statement: Any, deadline: Deadline, **params: Any) -> list[Claim]:
+    def _claim_rows(self, statement: Any, deadline: Deadline, *, was_due: bool = True, **params: Any) -> list[Claim]:
         with self.database.write(deadline) as connection:
             # The lease begins here, and not before a wait for a busy database.
             now = self._clock()
@@ -183,7 +183,8 @@ class Leases:
             rows = connection.execute(statement, params).all()
             if not rows:
                 return []
-            follow_copies(connection, [row.id for row in rows])
+            # A copy that waits for its first attempt is pending: its recording keeps that state, see `state_kept`.
+            follow_copies(connection, [row.id for row in rows if row.attempts > 1 or not was_due])
             recordings = by_ids(connection, {row.recording_id for row in rows})
         claims = [_claim(row, recordings[row.recording_id]) for row in rows]
         if self._clock() > now + timedelta(seconds=self.lease / 3):

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or
 
 from recordings.model import WORST_FIRST, State, conversation_key
 
-from .derived import backwards
+from .derived import backwards, state_kept
 from .filters import RecordingFilter
 from .identity import has_uuid
 from .tables import copies, recordings, transcriptions
@@ -65,6 +65,9 @@ def plan_for(connection: Connection, filter: RecordingFilter, few: int) -> Plan:
     if rows is not None:
         rest = tuple(condition for name, condition in conditions.items() if name != "number")
         return Plan(((recordings.c.id.in_(rows),),), rest, False)
+    if filter.states == (State.FETCHING,) and filter.storage is None:
+        in_work = recordings.c.id.in_(select(copies.c.recording_id).where(copies.c.state == State.FETCHING.value))
+        return Plan(((in_work,),), tuple(conditions.values()), False)
     states = _leading_states(filter)
     if states and (State.STORED not in states or filter.number is None or filter.number_match != "exact"):
         done = () if filter.storage else ("states",)
@@ -107,7 +110,9 @@ def _each_condition(filter: RecordingFilter) -> Iterator[tuple[str, ColumnElemen
     if filter.storage is not None:
         yield "storage", _has_copy(filter)
     elif filter.states:
-        yield "states", _hidden(own.state).in_([state.value for state in filter.states])
+        yield "states", _hidden(own.state).in_({state_kept(state).value for state in filter.states})
+        if (State.FETCHING in filter.states) != (State.PENDING in filter.states):
+            yield "in_work", or_(_hidden(own.state) != State.PENDING.value, _in_work(State.FETCHING in filter.states))
     if filter.number:
         yield "number", _like(filter)
     if filter.flow is not None:
@@ -136,6 +141,12 @@ def _has_copy(filter: RecordingFilter) -> ColumnElement[bool]:
     return its_copy
 
 
+def _in_work(wanted: bool) -> ColumnElement[bool]:
+    """Whether a worker is fetching a copy of the recording, or whether none is: the row does not tell."""
+    fetching = exists().where(copies.c.recording_id == recordings.c.id, _hidden(copies.c.state) == State.FETCHING.value)
+    return fetching if wanted else ~fetching
+
+
 def _transcript() -> ColumnElement[bool]:
     return exists().where(
         transcriptions.c.recording_uuid == recordings.c.recording_uuid,
@@ -145,15 +156,16 @@ def _transcript() -> ColumnElement[bool]:
 
 
 def _leading_states(filter: RecordingFilter) -> tuple[State, ...]:
-    """The states that the wanted recordings show. A recording whose copy is in a state shows that one, or a worse one.
+    """The states that the rows of the wanted recordings keep: those of their copies, or worse ones.
 
     Empty where that says little.
     """
     if filter.storage is None:
-        return filter.states
+        return tuple(dict.fromkeys(state_kept(state) for state in filter.states))
     if not filter.states or {State.STORED, State.EMPTY} & set(filter.states):
         return ()
-    return WORST_FIRST[: 1 + max(WORST_FIRST.index(state) for state in filter.states)]
+    worse = WORST_FIRST[: 1 + max(WORST_FIRST.index(state) for state in filter.states)]
+    return tuple(dict.fromkeys(state_kept(state) for state in worse))
 
 
 # --- Numbers ---------------------------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ recordings = Table(
     Column("channels", Integer),
     Column("empty", Boolean, nullable=False),
     # What follows from other tables, so that a search finds it in an index; `derived` alone writes it.
-    Column("state", String(16), nullable=False, server_default="empty"),  # that of the worst copy
+    Column("state", String(16), nullable=False, server_default="empty"),  # of the worst copy: see `derived.state_kept`
     Column("from_digits", _Digits),  # of the numbers of the call behind the recording
     Column("from_rev", _Digits),  # backwards: how a number ends is how this one begins
     Column("to_digits", _Digits),

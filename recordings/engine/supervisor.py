@@ -29,9 +29,9 @@ class Supervisor:
     def start(self, name: str, run: Callable[[], None]) -> threading.Thread:
         """Run this in a thread of this name."""
         thread = threading.Thread(target=self._keep_running, args=(name, run), name=name, daemon=True)
-        with self._guard:
-            self._threads = [*(known for known in self._threads if known.is_alive()), thread]
         thread.start()
+        with self._guard:  # only now: a thread that the system could not give cannot be waited for
+            self._threads = [*(known for known in self._threads if known.is_alive()), thread]
         return thread
 
     def problems(self) -> dict[str, str]:

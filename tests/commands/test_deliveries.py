@@ -56,7 +56,7 @@ def test_a_recording_is_rescued_once_the_secret_is_mended(misconfigured, deploy)
 
     mended = deploy(VONAGE_SIGNATURE_SECRET=RIGHT)
     done = mended.run("deliveries", "replay", "--outcome", "refused")
-    assert (done.exit_code, done.stdout) == (0, "1: was refused, is taken in: new\n")
+    assert (done.exit_code, done.stdout) == (0, "1: it was refused before. Now it is taken in: a new recording.\n")
     (recording,) = mended.objects("recordings", "list")
     assert (recording["recording_uuid"], recording["flow"], recording["state"]) == ("r-1", "call", "pending")
 
@@ -186,3 +186,11 @@ def test_a_missing_recording_is_listed_with_its_calls_data(deploy):
     assert found["missing_since"]
     assert "CON-9" in deployment.run("recordings", "missing", "--since", "2026-01-01").stdout
     assert deployment.run("recordings", "missing", "--since", "2999-01-01").stdout == ""
+
+
+@pytest.mark.parametrize("words", [["recordings", "adopt"], ["deliveries", "show"], ["deliveries", "replay"]])
+@pytest.mark.parametrize("number", ["r-1", "0", "-1", "1.5", "9" * 30])
+def test_what_is_no_number_of_a_delivery_is_answered_with_where_the_numbers_are(deploy, words, number):
+    done = deploy().run(*words, "--", number)
+    assert done.exit_code == 2
+    assert "is no number of a delivery. The first column of flask deliveries list has them." in done.stderr

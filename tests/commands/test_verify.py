@@ -41,7 +41,7 @@ def test_all_good_is_exit_0_and_nothing_on_stdout(deployment, archived):
     for options in ([], ["--deep"], ["--json"]):
         done = deployment.run("recordings", "verify", *options)
         assert (done.exit_code, done.stdout) == (0, "")
-        assert "1 copies were checked; 0 findings." in done.stderr
+        assert "1 copy was checked; no fault was found." in done.stderr
 
 
 def test_findings_are_exit_1_each_on_a_line_of_its_own(deployment, archived, folder):

@@ -83,8 +83,16 @@ def looked(until):
 
 def test_all_is_well(deploy, looked):
     assert deploy().client.get("/healthz").get_json() == {"status": "ok"}
-    reply = looked(deploy().client)
+    deployment = deploy()
+    deployment.wiring.workers.sign()
+    reply = looked(deployment.client)
     assert (reply.status_code, reply.get_json()) == (200, {"status": "ok", "problems": {}})
+
+
+def test_a_fresh_process_is_ready_and_says_that_no_worker_was_seen_yet(deploy, looked):
+    reply = looked(deploy(API_TOKENS=TOKEN).client)
+    assert (reply.status_code, reply.get_json()["status"]) == (200, "ok")
+    assert reply.get_json()["warnings"]["worker"].startswith("No worker was seen yet.")
 
 
 def test_the_first_request_is_answered_before_anything_was_looked_at(deploy, odd_storages):

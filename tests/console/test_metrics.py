@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text, update
 
-from recordings.catalogue.inbox import Worth
+from recordings.catalogue.quotas import Worth
 from recordings.catalogue.tables import calls
 from recordings.model import Call, CallEvent, Delivery, State
 from settings import SettingsError
@@ -162,8 +162,19 @@ def test_a_database_that_hangs_holds_at_most_two_scrapes_for_three_seconds(deplo
     assert deployment.client.get("/metrics").status_code == 200
 
 
-def test_a_database_that_is_away_is_said(deploy, tmp_path):
+def test_a_database_that_is_away_is_said_and_logged_in_one_line_for_each_scrape(deploy, tmp_path, caplog):
     (tmp_path / "folder.db").mkdir()
-    reply = deploy(METRICS_PUBLIC="true", DATABASE_URL=f"sqlite:///{tmp_path}/folder.db").client.get("/metrics")
-    assert reply.status_code == 503
-    assert "DATABASE_URL" in reply.get_data(as_text=True)
+    deployment = deploy(METRICS_PUBLIC="true", DATABASE_URL=f"sqlite:///{tmp_path}/folder.db")
+    caplog.clear()
+    for _ in range(2):
+        reply = deployment.client.get("/metrics")
+        assert reply.status_code == 503
+        assert "DATABASE_URL" in reply.get_data(as_text=True)
+    lines = [record.getMessage() for record in caplog.records if record.name == "console.metrics"]
+    assert [
+        line.startswith("/metrics cannot be answered. The database cannot be used right now: ") for line in lines
+    ] == [
+        True,
+        True,
+    ]
+    assert "Traceback" not in caplog.text

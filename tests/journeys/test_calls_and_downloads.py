@@ -258,3 +258,11 @@ def test_flask_simulate_places_a_call_and_follows_it(gunicorn, simulator_port):
     assert "answered 200" in said.stdout
     assert "event answered 204" in said.stdout
     assert "the same bytes" in said.stdout
+
+
+def test_flask_simulate_says_which_flow_answered_in_place_of_another(make_gunicorn, tmp_path):
+    port = free_port()
+    gunicorn = make_gunicorn(tmp_path, FORWARD_TO="", RECORDING_HOSTS=f"http://127.0.0.1:{port}").start()
+    said = gunicorn.flask("simulate", "call", "call", "--port", str(port))
+    assert said.returncode == 0, said.stderr
+    assert "The flow voicemail answered in place of call: a setting that call needs is missing" in said.stderr

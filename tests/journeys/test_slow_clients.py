@@ -18,7 +18,8 @@ SECONDS = 2.0
 
 @pytest.fixture(scope="module")
 def running(deploy, tmp_path_factory):
-    gunicorn, _ = deploy(ALLOW_UNSIGNED_WEBHOOKS="true", VONAGE_SIGNATURE_SECRET="")
+    unsigned = {"ALLOW_UNSIGNED_WEBHOOKS": "true", "VONAGE_SIGNATURE_SECRET": ""}
+    gunicorn, _ = deploy(**unsigned, CONSOLE_PASSWORD="correct horse battery staple")
     return gunicorn.start()
 
 
@@ -164,3 +165,34 @@ def test_the_worker_is_ours_and_no_fault_stands_in_its_log(running):
     log = running.log.read_text()
     assert "Using worker: server.Worker" in log
     assert "Traceback" not in log
+
+
+STYLESHEET = "/static/vendor/pico.min.css"  # 83 KB, for whoever asks
+PAGES_THREADS = 9
+
+
+@pytest.fixture
+def read_nothing(running):
+    """`read_nothing(count, path)`: so many connections that ask for this and read no byte of the reply."""
+    made = []
+
+    def make(count, path):
+        parts = urlsplit(running.url)
+        for _ in range(count):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the kernel takes its least
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # as over a network: not 64 KiB
+            client.connect((parts.hostname, parts.port))
+            client.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+            made.append(client)
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def test_clients_that_read_nothing_hold_up_no_page(running, read_nothing):
+    """With a thread each, until their replies are given up, the next page would have to wait for half a minute."""
+    read_nothing(3 * PAGES_THREADS, STYLESHEET)
+    reply = requests.get(f"{running.url}{STYLESHEET}", timeout=15)
+    assert (reply.status_code, len(reply.content)) == (200, 83319)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shutil
-import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -290,18 +288,3 @@ def token(rsa_key, application_id):
 @pytest.fixture
 def desk(database, clock, vonage, token, tmp_path):
     return Desk(database, clock, vonage, token, tmp_path / "tapes")
-
-
-@pytest.fixture
-def without_threads():
-    """`with without_threads(): …`: meanwhile the system has no thread to give, as at a container's limit."""
-
-    @contextlib.contextmanager
-    def exhausted():
-        usual = threading.stack_size(1 << 46)  # bytes: more than there is address space for
-        try:
-            yield
-        finally:
-            threading.stack_size(usual)
-
-    return exhausted

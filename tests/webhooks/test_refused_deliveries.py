@@ -12,8 +12,9 @@ import pytest
 
 from recordings.background import BackgroundWriter
 from recordings.catalogue.database import Database
-from recordings.catalogue.inbox import Inbox, StoredDelivery, Worth
+from recordings.catalogue.inbox import Inbox, StoredDelivery
 from recordings.catalogue.intake import Intake
+from recordings.catalogue.quotas import Quota, Worth
 from recordings.engine.supervisor import Supervisor
 from recordings.errors import CatalogueUnavailable
 from recordings.model import Delivery
@@ -161,7 +162,7 @@ def test_a_stranger_pushes_out_nothing_that_vonage_sent(make_house, signer, tmp_
     database = Database(f"sqlite:///{tmp_path}/catalogue.db")
     database.migrate()
     intake = Intake(database, ["file:///store"])
-    few = {Worth.UNLIKELY: 10, Worth.LIKELY: 20, Worth.RECORDING: 20}
+    few = {worth: Quota(rows, 10**6) for worth, rows in zip(Worth, (10, 20, 20), strict=True)}
     inbox = Inbox(database, intake, quotas=few, clock=lambda: datetime.fromtimestamp(NOW, UTC))
     ticks = [0.0]
     writer = BackgroundWriter("refused", inbox.keep_refused, Supervisor(pause=0.01).start, loss="not kept")

@@ -8,9 +8,9 @@ import re
 import pytest
 from flask import jsonify
 
+from lanes import lane_of
 from recordings.access import Role
 from recordings.timeouts import deadline_of_reads
-from server import lane_of
 from tests.console.browser import BY, PASSWORD
 
 from .conftest import refusal

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
+import gzip
+import lzma
+import zlib
 
 import pytest
 from hypothesis import given
@@ -174,3 +178,55 @@ def _letters(head, encoding):
 )
 def test_a_type_may_name_a_document(content_type, named):
     assert formats.names_document(content_type) is named
+
+
+# --- Other formats ---------------------------------------------------------------------------------------------------
+
+FOREIGN = {
+    "PDF": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n\0\1",
+    "PNG": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "JPEG": b"\xff\xd8\xff\xe0\0\x10JFIF\0",
+    "GIF": b"GIF89a\1\0\1\0",
+    "WebP": b"RIFF\x24\x08\0\0WEBPVP8 ",
+    "ZIP": b"PK\3\4\x14\0\0\0",
+    "gzip": gzip.compress(b"<html>" * 300),
+    "zlib": zlib.compress(b"<html>" * 300),
+    "bzip2": bz2.compress(b"<html>" * 300),
+    "xz": lzma.compress(b"<html>" * 300),
+    "ELF": b"\x7fELF\2\1\1\0",
+    "Windows program": b"MZ\x90\0\3\0",
+    "SQLite": b"SQLite format 3\0\x10\0",
+    "TLS": b"\x16\x03\x01\0\xf4\1",
+    "Shift JIS": "録音ファイルが見つかりませんでした。しばらくしてからもう一度お試しください。".encode("shift_jis") * 3,
+    "GBK": "找不到录音文件。请稍后再试。如果问题仍然存在。请联系管理员。".encode("gbk") * 3,
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("content_type", ["", "audio/mpeg", "application/octet-stream"])
+def test_what_a_server_may_send_by_mistake_is_neither_audio_nor_taken_for_unknown(name, content_type):
+    assert formats.audio_kind(FOREIGN[name], content_type) is formats.UNKNOWN
+    assert formats.foreign_format(FOREIGN[name], content_type)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *("image/png", "image/svg+xml", "font/woff2", "application/pdf", "application/zip", "application/gzip"),
+        *("application/x-msdownload", "application/vnd.ms-excel", "application/x-tar", "multipart/form-data"),
+    ],
+)
+def test_a_type_of_no_audio_is_a_reason_for_doubt(content_type):
+    assert content_type in formats.foreign_format(b"fLaC" + bytes(500), content_type)
+    assert formats.audio_kind(MP3_FRAMES["MPEG-1"], content_type) is formats.MP3
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "audio/flac", "video/mp4", "application/octet-stream", "binary/octet-stream", "application/ogg", "unknown"],
+)
+@pytest.mark.parametrize(
+    "head", [b"fLaC" + bytes(500), b"#!AMR\n\x0c\0", b"\0\0\0 ftypM4A ", b"RIFX\0\0\x08\x24WAVEfmt "]
+)
+def test_audio_of_an_unknown_format_gives_no_reason_for_doubt(head, content_type):
+    assert formats.foreign_format(head, content_type) == ""

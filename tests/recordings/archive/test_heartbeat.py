@@ -225,13 +225,15 @@ def test_the_end_waits_a_moment_for_work_that_hears_it(leases, new_copy):
     assert not worker.is_alive()
 
 
-def test_the_end_bears_a_database_that_is_away(leases, new_copy, caplog):
+def test_the_end_bears_a_database_that_is_away_and_asks_it_once_for_all_leases(leases, new_copy, caplog):
     heartbeat = Heartbeat(leases)
-    with heartbeat.holding(leases.claim(new_copy())) as held:
+    with heartbeat.holding(leases.claim(new_copy())) as first, heartbeat.holding(leases.claim(new_copy())) as second:
         leases.away = True
         assert heartbeat.release_all(timeout=0) == []
-        assert held.lost()
-    assert "will run out by itself" in caplog.text
+        assert first.lost()
+        assert second.lost()
+    assert caplog.text.count("each will run out by itself") == 1
+    assert "2 leases could not be given back" in caplog.text
 
 
 def test_it_beats_by_itself_within_a_third_of_the_lease(database, new_copy, row_of, until):

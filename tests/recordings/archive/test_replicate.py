@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import threading
 
 import pytest
 
@@ -105,3 +107,41 @@ def test_a_target_that_is_not_configured_any_more_is_a_fault_of_the_configuratio
     del stores[NEW]
     with pytest.raises(StorageConfigurationError, match="STORAGE_URL"):
         Replicator(stores, reopen=None).attempt(held)
+
+
+def test_a_former_storage_that_hangs_while_it_is_opened_holds_up_neither_another_nor_the_end(stores, held, recording):
+    hanging, over, opening = "hanging://x", threading.Event(), threading.Event()
+
+    def reopen(url):
+        if url == hanging:
+            opening.set()
+            over.wait()
+        return former
+
+    former = stores.pop(OLD)
+    replicator = Replicator(stores, reopen, patience=0)
+    (copy,) = held.claim.recording.copies
+    of_hanging = HeldLease(Claim(2, "t", NEW, 1, recording(copies=(dataclasses.replace(copy, storage=hanging),))))
+    thread = threading.Thread(target=replicator.attempt, args=[of_hanging])
+    thread.start()
+    assert opening.wait(10)
+    with pytest.raises(CopyUnreadable, match="it does not answer"):
+        replicator.attempt(of_hanging)
+    assert replicator.attempt(held).result.created
+    replicator.close()
+    over.set()
+    thread.join(10)
+
+
+def test_a_former_storage_that_could_not_be_opened_is_tried_again(stores, held):
+    former, faults = stores.pop(OLD), iter([StorageConfigurationError("no such plugin"), None])
+
+    def reopen(url):
+        if fault := next(faults):
+            raise fault
+        return former
+
+    replicator = Replicator(stores, reopen)
+    with pytest.raises(CopyUnreadable, match="no such plugin"):
+        replicator.attempt(held)
+    assert replicator.attempt(held).result.created

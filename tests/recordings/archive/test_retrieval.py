@@ -110,8 +110,32 @@ def test_unknown_audio_of_which_no_size_was_announced_must_come_twice_the_same(d
     desk.run(ids)
     (copy,) = desk.find(event).copies
     assert (copy.state, desk.files()) == (State.WAITING, {})
-    assert "264 bytes of no known audio format where no size was announced" in copy.error
+    assert "264 bytes of no known audio format (a PNG image, it seems) where no size was announced" in copy.error
     assert desk.retry(event).state is State.STORED
+
+
+@pytest.mark.parametrize("fault", [None, "chunked"])
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(2000), "audio/mpeg"),
+        (b"PK\3\4" + bytes(range(256)) * 8, "application/octet-stream"),
+        (b"fLaC" + bytes(2000), "image/png"),
+        (b"fLaC" + bytes(2000), "application/pdf"),
+    ],
+)
+def test_what_seems_no_audio_is_doubted_at_every_size_and_is_never_named_as_audio(
+    desk, vonage, content, content_type, fault
+):
+    file = vonage.add_file(content, content_type=content_type, faults=[fault, fault] if fault else [])
+    event, ids = desk.announce(file, size=len(content), format="mp3")
+    desk.run(ids)
+    (copy,) = desk.find(event).copies
+    assert (copy.state, desk.files()) == (State.WAITING, {})
+    assert "It is stored if it comes the same at the next attempt" in copy.error
+    archived = desk.retry(event)
+    assert (archived.state, archived.copies[0].key) == (State.STORED, desk.key(event, "bin"))
+    assert archived.copies[0].content_type == "application/octet-stream"
 
 
 def test_unknown_audio_that_comes_otherwise_the_second_time_is_looked_at_again(desk, vonage):
@@ -133,6 +157,12 @@ def test_an_error_page_of_a_store_is_never_audio(desk, vonage, content_type):
     page = b"<Error><Code>NoSuchKey</Code></Error>"
     archived = desk.archive(vonage.add_file(page, content_type=content_type), size=18990)
     assert (archived.state, desk.files()) == (State.WAITING, {})
+
+
+def test_a_recording_without_a_conversation_is_archived(desk, vonage):
+    archived = desk.archive(vonage.add_file(), conversation_uuid="")
+    assert (archived.state, archived.conversation_uuid) == (State.STORED, "")
+    assert "/unknown=" in archived.copies[0].key
 
 
 def test_raw_aac_is_named_what_it_is(desk, vonage):

@@ -21,12 +21,12 @@ def archiving(database, clock):
 
 
 def test_without_any_worker_nothing_is_archived_and_that_is_said_after_a_moment(archiving, database, clock):
-    archiving()
+    assert archiving().startswith("No worker was seen yet.")
     clock.move(31)
     with pytest.raises(Unusable, match=r"No worker gave a sign of life .* Start one: flask worker"):
         archiving()
     Workers(database, clock=clock).sign()
-    archiving()
+    assert archiving() is None
 
 
 def test_a_restart_of_the_workers_is_no_problem(archiving, database, clock):

@@ -106,3 +106,19 @@ def test_a_secret_in_an_error_is_masked(make_readiness, until):
     readiness.start()
     until(lambda: readiness.report().problems, "the problem is known")
     assert "S3cretPass" not in readiness.report().problems["storage 1"]
+
+
+def test_a_check_that_has_begun_is_not_begun_again_when_the_next_one_got_no_thread():
+    started, refusals = [], iter([False, True])
+
+    def start(name, run):
+        if next(refusals, False):
+            raise RuntimeError("can't start new thread")
+        started.append(name)
+
+    readiness = Readiness([quick("database", lambda: None), quick("disk", lambda: None)], start)
+    with pytest.raises(RuntimeError):
+        readiness.start()
+    readiness.start()
+    readiness.start()
+    assert started == ["tapekeeper-check-database", "tapekeeper-check-disk", "tapekeeper-readiness"]

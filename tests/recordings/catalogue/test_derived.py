@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
 from recordings.catalogue.database import Database
-from recordings.catalogue.derived import backwards, digits_of, follow_calls, follow_copies
+from recordings.catalogue.derived import backwards, digits_of, follow_calls, follow_copies, state_kept
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.leases import Leases
 from recordings.catalogue.listing import find
@@ -124,7 +124,7 @@ def test_a_recording_has_the_state_of_its_worst_copy_after_any_history(fresh_cat
             for copy in life.rows(copies):
                 states[copy.recording_id].append(State(copy.state))
             assert {row.id: row.state for row in life.rows(recordings)} == {
-                row_id: worst(of_copies) for row_id, of_copies in states.items()
+                row_id: state_kept(worst(of_copies)) for row_id, of_copies in states.items()
             }, event
 
 

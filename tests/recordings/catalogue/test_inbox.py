@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from recordings.catalogue.inbox import MAX_LIKELY, MAX_REFUSED_BODY, Inbox, NoSuchDelivery, NotAdoptable, Worth
+from recordings.catalogue.inbox import Inbox, NoSuchDelivery, NotAdoptable
+from recordings.catalogue.quotas import MAX_LIKELY, MAX_REFUSED_BODY, QUOTAS, Quota, Worth
 from recordings.catalogue.tables import call_events, copies, deliveries, recordings, transcriptions
 from recordings.errors import LeaseLost
 from recordings.model import CallEvent, State, Transcription
@@ -89,7 +90,7 @@ def test_a_long_body_is_cut_and_that_is_said(inbox, delivery):
 
 
 def test_of_the_refused_only_the_newest_of_each_webhook_are_kept(database, intake, delivery, clock):
-    inbox = Inbox(database, intake, quotas={Worth.UNLIKELY: 3}, clock=clock)
+    inbox = Inbox(database, intake, quotas={Worth.UNLIKELY: Quota(3, 10**6)}, clock=clock)
     intake.accept(delivery(), [])
     for number in range(5):
         inbox.keep_refused(delivery(route="recordings", query=str(number)), "", "")
@@ -102,7 +103,7 @@ def test_of_the_refused_only_the_newest_of_each_webhook_are_kept(database, intak
 @pytest.fixture
 def small_inbox(database, intake, clock):
     """Room for three unlikely deliveries of each webhook, and for four of each other worth."""
-    quotas = {Worth.UNLIKELY: 3, Worth.LIKELY: 4, Worth.RECORDING: 4}
+    quotas = {worth: Quota(rows, 10**6) for worth, rows in zip(Worth, (3, 4, 4), strict=True)}
     return Inbox(database, intake, quotas=quotas, clock=clock)
 
 
@@ -138,6 +139,61 @@ def test_what_is_larger_than_any_event_of_vonages_is_unlikely(small_inbox, deliv
         large = delivery(query=str(number) + "&" * sizes[1], body=b"x" * sizes[0])
         small_inbox.keep_refused(large, "x" * sizes[2], "", Worth.RECORDING)
     assert [query.rstrip("&") for query in queries(small_inbox)] == ["2", "3", "4"]
+
+
+@pytest.fixture
+def narrow_inbox(database, intake, clock):
+    """Room for many rows, and for 64,000 bytes of each worth on each webhook."""
+    return Inbox(database, intake, quotas={worth: Quota(1_000, 64_000) for worth in Worth}, clock=clock)
+
+
+def bytes_kept(inbox, worth):
+    sizes = "SELECT SUM(LENGTH(body) + LENGTH(query) + LENGTH(token)) FROM deliveries WHERE worth = :worth"
+    with inbox.database.read() as connection:
+        return connection.execute(text(sizes), {"worth": worth}).scalar_one() or 0
+
+
+@pytest.mark.parametrize("worth", Worth)
+@pytest.mark.parametrize(
+    ("body", "more", "token"), [(4_000, 0, 0), (0, 4_000, 0), (0, 0, 4_000), (1_000, 1_000, 2_000)]
+)
+def test_a_flood_of_large_imitations_fills_no_more_than_its_bytes(narrow_inbox, delivery, worth, body, more, token):
+    for _ in range(60):
+        narrow_inbox.keep_refused(delivery(query="&" * more, body=b"x" * body), "x" * token, "", worth)
+        assert bytes_kept(narrow_inbox, worth) <= 64_000 + 64_000 / 16
+
+
+def test_a_flood_of_large_imitations_pushes_out_nothing_of_vonages_size(narrow_inbox, delivery):
+    for number in range(60):
+        narrow_inbox.keep_refused(delivery(query=f"real-{number}", body=b"x" * 500), "x" * 400, "", Worth.RECORDING)
+        narrow_inbox.keep_refused(delivery(query=f"false-{number}", body=b"x" * 4_000), "x" * 400, "", Worth.RECORDING)
+    kept_queries = queries(narrow_inbox)
+    assert [query for query in kept_queries if query.startswith("real")] == [f"real-{number}" for number in range(60)]
+    assert any(query.startswith("false") for query in kept_queries)
+
+
+def test_rubbish_takes_no_bytes_from_what_looks_like_vonages(narrow_inbox, delivery):
+    for number in range(50):
+        narrow_inbox.keep_refused(delivery(query=f"real-{number}", body=b"x" * 1_000), "", "", Worth.RECORDING)
+        narrow_inbox.keep_refused(delivery(query=f"rubbish-{number}", body=b"x" * 10_000), "", "", Worth.UNLIKELY)
+    kept_queries = queries(narrow_inbox)
+    assert sum(query.startswith("real") for query in kept_queries) == 50
+    assert 1 <= sum(query.startswith("rubbish") for query in kept_queries) <= 6
+
+
+def test_what_was_kept_before_there_was_a_bound_is_deleted_step_by_step(
+    database, narrow_inbox, intake, delivery, clock
+):
+    wide = Inbox(database, intake, clock=clock)
+    for number in range(40):
+        wide.keep_refused(delivery(query=str(number), body=b"x" * 4_000), "", "", Worth.LIKELY)
+    narrow_inbox.keep_refused(delivery(), "", "", Worth.LIKELY)
+    assert bytes_kept(narrow_inbox, Worth.LIKELY) <= 64_000
+
+
+def test_all_quotas_together_are_what_the_readme_says():
+    assert 3 * sum(quota.size for quota in QUOTAS.values()) == 120 * 1024 * 1024
+    assert all(quota.rows * 1_200 <= 2 * quota.size for quota in QUOTAS.values())
 
 
 def test_the_refused_have_an_index_of_their_own(database):

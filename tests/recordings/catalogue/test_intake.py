@@ -112,6 +112,28 @@ def test_a_repeat_may_write_the_conversation_with_con_or_without(accept, announc
     assert accept(announcement(recording_uuid="r", conversation_uuid=second)).outcome == "repeat"
 
 
+@pytest.mark.parametrize(("first", "second"), [("", "CON-1"), ("CON-1", ""), ("", "")])
+def test_an_announcement_without_a_conversation_is_a_repeat_and_no_conflict(accept, announcement, rows, first, second):
+    words = {"recording_uuid": "r", "recording_url": "https://api.nexmo.com/v1/files/a"}
+    assert accept(announcement(**words, conversation_uuid=first)).outcome == "new"
+    assert accept(announcement(**words, conversation_uuid=second)).outcome == "repeat"
+    assert [row["conversation_uuid"] for row in rows(recordings)] == [first]
+
+
+def test_audio_that_is_announced_without_a_conversation_keeps_the_one_that_is_known(accept, announcement, rows):
+    accept(announcement(recording_uuid="r", conversation_uuid="CON-1", recording_url=""))
+    assert accept(announcement(recording_uuid="r", conversation_uuid="")).outcome == "new"
+    (row,) = rows(recordings)
+    assert (row["conversation_uuid"], row["conversation_key"], row["empty"]) == ("CON-1", "1", False)
+
+
+def test_recordings_without_a_conversation_are_recordings_of_no_call(accept, announcement, rows, database):
+    accept(announcement(recording_uuid="a", conversation_uuid=""))
+    accept(announcement(recording_uuid="b", conversation_uuid=""))
+    accept(CallEvent("answered", ("CON-1",), "leg", "4477009", "4477001", "inbound"))
+    assert [find(database, uuid)[0].from_ for uuid in ("a", "b")] == [None, None]
+
+
 @pytest.mark.parametrize("changed", [{"recording_url": "https://evil.example/x"}, {"conversation_uuid": "CON-other"}])
 def test_at_a_conflict_the_first_stands_and_the_second_is_kept_raw(accept, announcement, rows, changed):
     words = {"recording_uuid": "r", "conversation_uuid": "CON-1"}

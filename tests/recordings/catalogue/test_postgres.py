@@ -173,6 +173,27 @@ def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, priv
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
 
 
+def test_a_listener_gives_up_a_server_that_is_frozen(make_database, private_postgres):  # noqa: F811
+    database = make_database("postgresql+psycopg://" + private_postgres.url.split("://", 1)[1])
+    database.migrate()
+    changes, stopping = Changes(database, patience=1.5), threading.Event()
+    with database.write():
+        pass  # the pool has a connection, which is taken without asking the server
+    with private_postgres.frozen(), pytest.raises(CatalogueUnavailable):
+        changes.wait(60, stopping)
+    changes.wait(0, stopping)  # it listens as soon as the server is back
+    changes.close()
+
+
+def test_a_listener_waits_for_a_place_in_the_pool_until_its_deadline(database):
+    changes = Changes(database, patience=0.2)
+    with ExitStack() as transactions:
+        for _ in range(POSTGRES_CONNECTIONS):
+            transactions.enter_context(database.write())
+        with pytest.raises(CatalogueUnavailable, match="busy"):
+            changes.wait(60, threading.Event())
+
+
 def test_workers_of_several_processes_share_the_waveforms_out(make_database, database, new_copy, clock):
     for _ in range(6):
         new_copy()

@@ -141,6 +141,31 @@ def test_a_number_that_very_many_have_is_found_alike(catalogue, uuids, condition
     assert uuids(**conditions, states=states, bounds=Bounds(few=0)) == few
 
 
+@pytest.mark.parametrize("bounds", [BOUNDS, Bounds(few=0)])
+@pytest.mark.parametrize("further", [{}, {"storage": "file:///a"}, {"flow": "call"}], ids=str)
+@pytest.mark.parametrize(
+    "states",
+    [
+        (State.PENDING,),
+        (State.FETCHING,),
+        (State.PENDING, State.FETCHING),
+        (State.FETCHING, State.FAILED),
+        (State.PENDING, State.STORED),
+    ],
+)
+def test_a_recording_that_a_worker_fetches_is_told_from_one_that_waits_for_its_first_attempt(
+    database, clock, delivery, announcement, put_in, uuids, states, further, bounds
+):
+    intake = Intake(database, ["file:///a", "gs://b"], clock=clock)
+    first_copies = (State.PENDING, State.FETCHING, State.FAILED, State.STORED)
+    for state in first_copies:
+        copy_ids = intake.accept(delivery(), [announcement(recording_uuid=state.value, flow="call")]).copy_ids
+        put_in(copy_ids[1], State.FETCHING if state is State.FAILED else State.STORED)
+        put_in(copy_ids[0], state)
+        clock.move(1)
+    assert uuids(states=states, bounds=bounds, **further) == [s.value for s in reversed(first_copies) if s in states]
+
+
 def test_a_recording_shows_what_was_measured_of_it(catalogue):
     first, second = by_row(catalogue, 1), by_row(catalogue, 2)
     assert (first.recording.recording_uuid, first.seconds, first.channels) == ("first", 4.0, 2)

@@ -56,3 +56,10 @@ def test_after_the_stop_nothing_is_started_again():
     assert ran.wait(10)
     supervisor.stop(timeout=10)
     assert not thread.is_alive()
+
+
+def test_a_thread_that_the_system_could_not_give_is_not_waited_for(without_threads):
+    supervisor = Supervisor()
+    with without_threads(), pytest.raises(RuntimeError):
+        supervisor.start("tapekeeper-none", lambda: None)
+    supervisor.stop(1)

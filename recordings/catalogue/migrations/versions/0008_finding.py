@@ -16,7 +16,7 @@ AT_ONCE = 5000
 
 STATE = sa.text("""
     UPDATE recordings SET state = coalesce((
-        SELECT copies.state FROM copies WHERE copies.recording_id = recordings.id
+        SELECT CASE copies.state WHEN 'fetching' THEN 'pending' ELSE copies.state END FROM copies WHERE copies.recording_id = recordings.id
         ORDER BY CASE copies.state
             WHEN 'failed' THEN 0 WHEN 'blocked' THEN 1 WHEN 'waiting' THEN 2 WHEN 'fetching' THEN 3
             WHEN 'pending' THEN 4 WHEN 'stored' THEN 5 END
