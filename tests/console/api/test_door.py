@@ -211,7 +211,8 @@ def test_while_the_catalogue_is_away_the_settings_tokens_still_open_what_they_op
     assert without.get("/metrics").status_code == 404, "nobody is told that there could be something"
 
 
-def test_the_threads_of_the_pages_answer_the_api():
+def test_the_api_has_the_threads_of_the_pages_and_its_long_replies_those_of_audio():
     assert lane_of(b"GET /api/recordings HTTP/1.1") == "pages"
     assert lane_of(b"POST //api/recordings/search HTTP/1.1") == "pages"
-    assert lane_of(b"GET /api/recordings/1/audio HTTP/1.1") == "pages"
+    assert lane_of(b"GET /api/recordings/1/download HTTP/1.1") == "audio"
+    assert lane_of(b"POST /api/recordings/export.jsonl HTTP/1.1") == "audio"
