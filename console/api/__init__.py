@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts", "register"]
 
-READ_SECONDS = "API_READ_SECONDS"  # in the app's configuration
+_READ_LIMIT = "API_READ_SECONDS"  # in the app's configuration
 _READ_SECONDS = 0.9  # for all that one request reads: a list is there within a second, or it is a 503
 
 
 def register(app: Flask, parts: Parts, readiness: Callable[[], Readiness], *, version: str) -> Document:
     """Add the operations, their document and its page. Parts and readiness are made at their first use."""
-    app.config.setdefault(READ_SECONDS, _READ_SECONDS)
+    app.config.setdefault(_READ_LIMIT, _READ_SECONDS)
     api = Document(app, version=version)
     for resource in (
         recordings.create_resource(parts),
@@ -53,7 +53,7 @@ def _limited(app: Flask, application: WSGIApplication) -> WSGIApplication:
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not environ.get("PATH_INFO", "").startswith("/api/"):
             return application(environ, start_response)
-        with reading_until(Deadline(app.config[READ_SECONDS])):
+        with reading_until(Deadline(app.config[_READ_LIMIT])):
             return application(environ, start_response)
 
     return call

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from console.api import READ_SECONDS
 from recordings.access import Role
 from tests.console.site import ADMIN, Site
 
@@ -33,11 +32,7 @@ class Program:
 
 
 class Api(Site):
-    """`deployment`, its recorded calls, and programs with tokens. The machine may be slow: reading has a minute."""
-
-    def __init__(self, deployment, vonage):
-        super().__init__(deployment, vonage)
-        deployment.app.config[READ_SECONDS] = 60
+    """`deployment`, its recorded calls, and programs with tokens."""
 
     def program(self, role=Role.ADMIN):
         return Program(self.deployment, role)
