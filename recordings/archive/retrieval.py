@@ -16,7 +16,7 @@ from recordings.catalogue.listing import find
 from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable, LeaseLost, SourceError
 from recordings.keys import KeyTemplate
-from recordings.model import Copy, Recording
+from recordings.model import Copy, Recording, State
 from recordings.storage import PutResult, StorageBackend
 
 from . import formats, integrity
@@ -144,7 +144,12 @@ class Retrieval:
 
     def _note_success(self, claim: Claim, stored: Stored) -> None:
         key, kind, result = stored.key, stored.kind, stored.result
-        if self._note(lambda: self.leases.stored(claim, key=key, content_type=kind.content_type, result=result)):
+        written = self._note(
+            claim,
+            State.STORED,
+            lambda: self.leases.stored(claim, key=key, content_type=kind.content_type, result=result),
+        )
+        if written:
             log.info("Stored %s in %s as %s.", claim.recording.recording_uuid, claim.storage, key)
             if self.hooks.listens("recording_stored"):
                 self.hooks.recording_stored(*self._now_known(claim))
@@ -159,10 +164,14 @@ class Retrieval:
         if decision.will_retry:
             next_step = f"Next attempt in {decision.delay:.0f} s."
             delay = decision.delay
-            noted = self._note(lambda: self.leases.retry_later(claim, decision.state, reason, delay, audio=audio))
+            noted = self._note(
+                claim,
+                decision.state,
+                lambda: self.leases.retry_later(claim, decision.state, reason, delay, audio=audio),
+            )
         else:
             next_step = "No further attempt by itself."
-            noted = self._note(lambda: self.leases.failed(claim, reason, audio=audio))
+            noted = self._note(claim, State.FAILED, lambda: self.leases.failed(claim, reason, audio=audio))
         if noted:
             log.warning(
                 "%s in %s is %s. %s %s", uuid, claim.storage, decision.state.value, _sentence(reason), next_step
@@ -170,20 +179,33 @@ class Retrieval:
             if self.hooks.listens("recording_failed"):
                 self.hooks.recording_failed(*self._now_known(claim), plain(error), decision.will_retry)
 
-    def _note(self, write: Callable[[], None]) -> bool:
+    def _note(self, claim: Claim, state: State, write: Callable[[], None]) -> bool:
         """Record an outcome, and wait for a database that is away. Returns whether it was recorded."""
+        tried = False
         for wait in _OUTCOME_WAITS:
             try:
-                write()
-                return True
-            except LeaseLost as error:
-                log.warning("%s That worker's outcome counts, not ours.", error)
-                return False
+                return self._written(claim, state, write, tried)
             except CatalogueUnavailable as error:
                 log.warning("%s The outcome waits for it.", error)
+                tried = True
                 self.pause(wait)
         log.error("The database stayed away; the lease will run out, and a worker takes the copy up again.")
         return False
+
+    def _written(self, claim: Claim, state: State, write: Callable[[], None], again: bool) -> bool:
+        """Whether our outcome counts.
+
+        A commit's answer may be lost with the connection. Written `again`, the outcome then finds the claim ended, by
+        ourselves.
+        """
+        try:
+            write()
+        except LeaseLost as error:
+            if again and self.leases.ended(claim, state):
+                return True
+            log.warning("%s That worker's outcome counts, not ours.", error)
+            return False
+        return True
 
     def _now_known(self, claim: Claim) -> tuple[Recording, Copy]:
         """The recording and the copy as the catalogue has them now, for the hooks."""

@@ -108,7 +108,8 @@ class GroupCommit(Generic[Item, Result]):
     def _hand_over(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         """Wake the threads of this batch, and the thread that leads the next one."""
         with self._guard:
-            for entry in batch:
+            ended = [entry for entry in batch if entry not in self._waiting]
+            for entry in ended:
                 if not entry.done:  # an error such as KeyboardInterrupt tore the leader out of the commit
                     entry.error = self._unavailable("The commit was broken off.")
             successors = [max(self._waiting, key=lambda entry: entry.deadline.left())] if self._waiting else []
@@ -116,7 +117,7 @@ class GroupCommit(Generic[Item, Result]):
                 self._waiting.remove(entry)
                 entry.leads = True
             self._led = bool(successors)
-        for entry in (*batch, *successors):
+        for entry in (*ended, *successors):
             entry.sleep.release()
 
     def _commit_batch(self, batch: Sequence[_Entry[Item, Result]], deadline: Deadline) -> None:
@@ -125,7 +126,9 @@ class GroupCommit(Generic[Item, Result]):
             for entry, result in zip(batch, results, strict=True):
                 entry.results.append(result)
         except self._unavailable as error:
-            for entry in batch:  # each its own: a raised error carries the traceback of its thread
+            for entry in self._without_time(
+                batch, deadline
+            ):  # each its own: a raised error carries the traceback of its thread
                 entry.error = type(error)(*error.args)
         except Exception as error:
             if len(batch) == 1:
@@ -133,6 +136,20 @@ class GroupCommit(Generic[Item, Result]):
                 return
             for entry in batch:
                 self._commit_batch([entry], deadline)
+
+    def _without_time(
+        self, batch: Sequence[_Entry[Item, Result]], deadline: Deadline
+    ) -> Sequence[_Entry[Item, Result]]:
+        """The entries that the error ends. Where only the leader's time was over, the others wait for the next commit.
+
+        What was committed all the same is committed again then: `commit` must bear that.
+        """
+        if deadline.left():
+            return batch
+        others = [entry for entry in batch if entry.deadline.left()]
+        with self._guard:
+            self._waiting[:0] = others
+        return [entry for entry in batch if entry not in others]
 
 
 class _Entry(Generic[Item, Result]):

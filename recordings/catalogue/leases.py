@@ -257,6 +257,12 @@ class Leases:
         values = {"state": State.PENDING.value, "token": None, "due_at": then, "attempts": claim.attempts - 1}
         return self._write(claim, values)
 
+    def ended(self, claim: Claim, state: State) -> bool:
+        """Whether the row is as the end of this claim in this state leaves it: nobody has claimed the copy since."""
+        query = select(*copies.c["state", "token", "attempts"]).where(copies.c.id == claim.copy_id)
+        with self.database.read() as connection:
+            return connection.execute(query).one_or_none() == (state.value, None, claim.attempts)
+
     def _end(self, claim: Claim, **values: Any) -> None:
         if not self._write(claim, values):
             raise LeaseLost(f"Another worker took over {claim.recording.recording_uuid} in {claim.storage}.")

@@ -38,9 +38,9 @@ class Meanwhile(LocalStorage):
 
 
 class Fickle(Database):
-    """A database that is away while `away` is true."""
+    """A database that is away while `away` is true. Once `cut` is true, the next commit's answer is lost."""
 
-    away = False
+    away = cut = False
 
     @contextmanager
     def write(self, deadline=None):
@@ -48,6 +48,9 @@ class Fickle(Database):
             raise CatalogueUnavailable("The database cannot be used right now: gone for tea.")
         with super().write(deadline) as connection:
             yield connection
+        if self.cut:
+            self.cut = False
+            raise CatalogueUnavailable("The database cannot be used right now: the connection broke off.")
 
 
 @pytest.fixture
@@ -267,6 +270,22 @@ def test_an_outcome_waits_for_a_database_that_is_away(desk, vonage, meanwhile, d
     assert desk.find(event).state is state
     assert pauses == [0.5, 1, 2]
     assert file.requests == 1
+    assert len(desk.hooks.stored + desk.hooks.failed) == 1
+
+
+@pytest.mark.parametrize(("failing", "state"), [(False, State.STORED), (True, State.WAITING)])
+def test_an_outcome_whose_commit_was_not_answered_counts_and_is_told_to_the_plugins(
+    desk, vonage, meanwhile, database, failing, state
+):
+    def cut():
+        database.cut = True
+        if failing:
+            _fail()
+
+    meanwhile.after = cut
+    event, ids = desk.announce(vonage.add_file())
+    dataclasses.replace(desk.retrieval, pause=lambda seconds: None).archive(desk.leases.claim(ids[0]))
+    assert desk.find(event).state is state
     assert len(desk.hooks.stored + desk.hooks.failed) == 1
 
 

@@ -150,6 +150,39 @@ def test_the_thread_that_leads_is_the_one_whose_deadline_is_the_farthest(gate, u
     assert deadlines[1] > 150
 
 
+class Breakable(Deadline):
+    """A deadline that can pass at once."""
+
+    passed = False
+
+    def left(self):
+        return 0.0 if self.passed else super().left()
+
+
+def test_a_leader_whose_time_is_over_ends_only_its_own_item(gate, until):
+    def commit(items, deadline):
+        results = gate(items, deadline)
+        if len(items) == 3:
+            deadline.passed = True
+            raise Away
+        return results
+
+    group = GroupCommit(commit, Away)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(do, group, 1)
+        assert gate.entered.wait(10)
+        others = [pool.submit(group.do, item, Breakable(30)) for item in (2, 3, 4)]
+        until(lambda: group.waiting == 3, "all wait")
+        gate.opened.set()
+        outcomes = [future.exception(10) or future.result() for future in others]
+    assert first.result() == 2
+    assert sum(isinstance(outcome, Away) for outcome in outcomes) == 1
+    assert all(
+        isinstance(outcome, Away) or outcome == 2 * item for item, outcome in zip((2, 3, 4), outcomes, strict=True)
+    )
+    assert [len(batch) for batch in gate.batches] == [1, 3, 2]
+
+
 def test_many_threads_get_their_own_results():
     sizes = []
 
