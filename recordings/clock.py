@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _YEARS = range(1970, 2200)
@@ -43,3 +43,13 @@ def moment_from(text: str, now: datetime) -> datetime:
             f"{text!r} is no point in time: write 2026-11-22, 2026-11-22T12:30Z, or 30m, 12h, 7d for so long ago."
         )
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def end_from(text: str, now: datetime) -> datetime:
+    """The same for the end of a range: a date alone means the end of that day, as in "from Monday until Friday"."""
+    moment = moment_from(text, now)
+    try:
+        date.fromisoformat(text.strip())
+    except ValueError:
+        return moment
+    return moment + timedelta(days=1)

@@ -6,11 +6,11 @@ What is read is given to `Audit.search` and `Audit.entries` as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from recordings.access import Action, clean_name
-from recordings.clock import moment_from, utc_now
+from recordings.clock import end_from, moment_from, utc_now
 from recordings.errors import InvalidInput
 
 from .database import Database
@@ -49,20 +49,14 @@ def _row(database: Database, recording_uuid: str) -> int:
     return row
 
 
-def _moment(text: str, now: datetime) -> datetime:
-    try:
-        return moment_from(text, now)
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
+def _moment(parse: Callable[[str, datetime], datetime]) -> Callable[[str, datetime], datetime]:
+    def parse_field(text: str, now: datetime) -> datetime:
+        try:
+            return parse(text, now)
+        except ValueError as error:
+            raise InvalidInput(str(error)) from None
 
-
-def _until(text: str, now: datetime) -> datetime:
-    moment = _moment(text, now)
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return moment
-    return moment + timedelta(days=1)
+    return parse_field
 
 
 def _action(text: str, now: datetime) -> str:
@@ -73,7 +67,7 @@ def _action(text: str, now: datetime) -> str:
 
 _PARSERS: dict[str, Callable[[str, datetime], Any]] = {
     "person": lambda text, now: clean_name(text),
-    "since": _moment,
-    "until": _until,
+    "since": _moment(moment_from),
+    "until": _moment(end_from),
     "action": _action,
 }

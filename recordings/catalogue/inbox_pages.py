@@ -14,11 +14,12 @@ from sqlalchemy import func, select
 from recordings.errors import InvalidInput
 
 from .database import Database
+from .identity import has_uuid
 from .inbox import LISTED, OUTCOMES, StoredDelivery, stored_delivery
 from .tables import deliveries
 
 _WINDOW = 20_000  # deliveries that one page looks at
-_MOST_ROWS = 200
+_MOST_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,16 @@ def delivery_page(
     database: Database,
     *,
     outcome: str | None = None,
+    since: datetime | None = None,
+    recording_uuid: str | None = None,
     before: int | None = None,
     limit: int = 50,
     window: int = _WINDOW,
 ) -> DeliveryPage:
-    """The newest deliveries with this outcome whose number is below `before`. Raises `InvalidInput`."""
+    """The newest deliveries that agree with all that is given, whose number is below `before`. Raises `InvalidInput`.
+
+    Those of one recording have an index: a page of them looks at all rows.
+    """
     if outcome is not None and outcome not in OUTCOMES:
         raise InvalidInput(f"There is no outcome {outcome!r}: write one of {', '.join(OUTCOMES)}.")
     if not 1 <= limit <= _MOST_ROWS:
@@ -50,10 +56,14 @@ def delivery_page(
     with database.read() as connection:
         newest = connection.execute(select(func.max(deliveries.c.id))).scalar() or 0
         end = newest + 1 if before is None else min(before, newest + 1)
-        begin = max(0, end - window)
+        begin = 0 if recording_uuid else max(0, end - window)
         query = LISTED.where(deliveries.c.id < end, deliveries.c.id >= begin)
         if outcome is not None:
             query = query.where(deliveries.c.outcome == outcome)
+        if since is not None:
+            query = query.where(deliveries.c.received_at >= since)
+        if recording_uuid is not None:
+            query = query.where(has_uuid(recording_uuid))
         rows = connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit + 1)).all()
         found = tuple(stored_delivery(row, b"") for row in rows[:limit])
         if len(rows) > limit:
@@ -62,4 +72,6 @@ def delivery_page(
             select(deliveries.c.received_at).where(deliveries.c.id < begin).order_by(deliveries.c.id.desc()).limit(1)
         )
         searched_to = connection.execute(older).scalar()
+    if since is not None and searched_to is not None and searched_to < since:
+        searched_to = None
     return DeliveryPage(found, begin if searched_to else None, searched_to)

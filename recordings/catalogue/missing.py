@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -79,6 +80,14 @@ def _missing(since: datetime | None) -> ColumnElement[bool]:
     return lacking if since is None else and_(lacking, calls.c.missing_at >= since)
 
 
+@dataclass(frozen=True, slots=True)
+class MissingPage:
+    """Some of the calls. The next page begins `before` the row `next_before`; None: nothing is left."""
+
+    calls: tuple[Call, ...]
+    next_before: int | None
+
+
 class MissingCalls:
     """The calls of one database that lack their recording; `grace` is in seconds after the `completed` event.
 
@@ -133,6 +142,15 @@ class MissingCalls:
             if len(rows) < _PAGE:
                 return
             last = rows[-1].id
+
+    def page(self, *, since: datetime | None = None, before: int | None = None, limit: int = 50) -> MissingPage:
+        """The calls that lack their recording now, the newest first: those whose row comes before this one."""
+        query = _CALLS.where(_missing(since)).order_by(calls.c.id.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(calls.c.id < before)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return MissingPage(tuple(map(_call, rows[:limit])), rows[limit - 1].id if len(rows) > limit else None)
 
     def count(self, deadline: Deadline | None = None, *, since: datetime | None = None) -> int:
         """How many calls lack their recording now. With `since`: only calls whose recording was found missing since."""

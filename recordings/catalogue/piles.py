@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
 from recordings.model import State
 
 from .database import Database
-from .inbox import LISTED, StoredDelivery, Worth, stored_delivery
+from .inbox import LISTED, StoredDelivery, stored_delivery
+from .quotas import Worth
 from .tables import REFUSED, copies, deliveries, recordings
 
 MOST = 10_001  # here counting ends, so that it stays quick

@@ -37,14 +37,16 @@ def test_a_view_that_says_nothing_is_closed_to_strangers(opened):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "sentence"),
+    ("method", "path", "status", "sentence", "for_programs"),
     [
-        ("GET", "/nothing", 404, "There is nothing at this address."),
-        ("DELETE", "/viewer", 405, "Use the buttons"),
-        ("GET", "/broken", 500, "the log says what"),
+        ("GET", "/nothing", 404, "There is nothing at this address.", "openapi.json lists what there is"),
+        ("DELETE", "/viewer", 405, "Use the buttons", "The header Allow names"),
+        ("GET", "/broken", 500, "the log says what", "the log says what"),
     ],
 )
-def test_an_error_is_a_page_that_says_what_to_do_and_json_for_programs(opened, method, path, status, sentence):
+def test_an_error_is_a_page_that_says_what_to_do_and_json_for_programs(
+    opened, method, path, status, sentence, for_programs
+):
     deployment = opened(CONSOLE_PASSWORD=PASSWORD)
     for prefix in ("", "/api"):
         deployment.app.add_url_rule(f"{prefix}/broken", f"{prefix}broken", lambda: 1 / 0)
@@ -56,7 +58,7 @@ def test_an_error_is_a_page_that_says_what_to_do_and_json_for_programs(opened, m
     answer = browser.client.open(f"/api{path}", method=method)
     assert (answer.status_code, answer.mimetype) == (status, "application/json")
     assert answer.get_json()["code"] == status
-    assert sentence in answer.get_json()["message"]
+    assert for_programs in answer.get_json()["message"]
     if status == 405:
         assert "GET" in page.headers["Allow"]
         assert "GET" in answer.headers["Allow"]

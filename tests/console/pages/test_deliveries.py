@@ -7,7 +7,7 @@ import re
 import pytest
 
 from recordings.access import Role
-from recordings.catalogue.inbox import Worth
+from recordings.catalogue.quotas import Worth
 from recordings.model import Delivery
 from tests.console.site import Site, links_of, text_of
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from recordings.access import Role
-from recordings.catalogue.inbox import Worth
+from recordings.catalogue.quotas import Worth
 from recordings.catalogue.tables import audit
 from recordings.model import Delivery
 from tests.console.site import text_of

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from recordings.care.attention import Attention, Done, Kind
-from recordings.catalogue.inbox import Inbox, Worth
+from recordings.catalogue.inbox import Inbox
+from recordings.catalogue.quotas import Worth
 from recordings.errors import TapekeeperError
 from recordings.model import Accepted
 

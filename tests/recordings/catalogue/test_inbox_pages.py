@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from recordings.catalogue.inbox_pages import delivery_page
@@ -55,6 +57,21 @@ def test_a_page_looks_at_no_more_than_its_window_and_says_how_far_it_came(databa
     assert first.before is not None
     assert first.searched_to is not None
     assert walk(database, outcome="unreadable", window=3) == ([2, 1], 3)
+
+
+def test_pages_go_no_further_back_than_they_are_asked_to(database, fill):
+    fill("new", "unreadable", "unreadable", "unreadable")
+    (newest, *_) = delivery_page(database).rows
+    page = delivery_page(database, since=newest.received_at + timedelta(seconds=1), window=2)
+    assert (page.rows, page.before, page.searched_to) == ((), None, None)
+    assert walk(database, since=newest.received_at - timedelta(days=1), window=2) == ([4, 3, 2, 1], 2)
+
+
+def test_the_deliveries_of_one_recording_are_there_at_once(database, fill):
+    fill("new", *["unreadable"] * 5)
+    uuid = delivery_page(database, outcome="new").rows[0].recording_uuid
+    assert walk(database, recording_uuid=uuid, window=2) == ([1], 1)
+    assert walk(database, recording_uuid="another", window=2) == ([], 1)
 
 
 def test_an_empty_inbox_has_one_page(database):
