@@ -58,5 +58,11 @@ class _Sessions(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
     def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
-        """As Flask decides; but a page that is left open and asks by itself does not make the session last longer."""
-        return super().should_set_cookie(app, session) and (session.modified or BY_ITSELF not in request.headers)
+        """As Flask decides; but only a person who opens a page makes the session last longer.
+
+        An image, a piece of audio, or a look of an open page may arrive after the person has signed out, and would
+        bring the session back. https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Dest
+        """
+        opens_a_page = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+        prolongs = session.modified or (opens_a_page and BY_ITSELF not in request.headers)
+        return super().should_set_cookie(app, session) and prolongs
