@@ -151,7 +151,7 @@ class Settings:
     notify_urls: tuple[str, ...] = _setting(
         parse.notify_urls,
         (),
-        "who is told when something needs a hand: addresses of apprise, such as mailto://…, slack://…, msteams://…",
+        "who is told when something needs attention: addresses of apprise, such as mailto://…, slack://…, msteams://…",
         secret=True,
     )
     event_webhook_url: str = _setting(

@@ -70,7 +70,7 @@ def command(
         click.echo(json.dumps(asdict(attempt)) if as_json else f"{attempt.id}: {text}")
         successes.append(attempt.problem is None)
     if not as_json:
-        click.echo(f"{sum(successes)} of {len(successes)} were taken in.", err=True)
+        click.echo(f"{sum(successes)} of {len(successes)} deliveries were taken in.", err=True)
     sys.exit(0 if all(successes) else 1)
 
 

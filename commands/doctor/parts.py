@@ -268,7 +268,7 @@ def told(parts: Parts) -> Iterator[DoctorFinding]:
     names = [recipient.name for recipient in notifier.recipients] if notifier else []
     names += [program.host] if program else []
     tested = "Try it: flask notify test" if names else "NOTIFY_URLS and EVENT_WEBHOOK_URL are empty"
-    yield ok("told", f"{', '.join(names) or 'Nobody'} is told when something needs a hand. {tested}.")
+    yield ok("told", f"{', '.join(names) or 'Nobody'} is told when something needs attention. {tested}.")
 
 
 def _unreachable(problem: requests.RequestException) -> str:

@@ -62,7 +62,7 @@ def _show_tables(states: list[NoticeState], events: Iterable[OutgoingEvent]) -> 
     known = [[row.recipient, row.kind.value, row.number, _time(row.since), _time(row.told_at)] for row in states]
     sent = list(_event_lines(events))
     if not known and not sent:
-        click.echo("People know of nothing that is wrong, and there is no such event.", err=True)
+        click.echo("No trouble was reported to people, and no event of this kind is kept.", err=True)
         return
     from tabulate import tabulate
 

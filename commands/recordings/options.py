@@ -20,7 +20,7 @@ _OPTIONS = (
         "--state",
         multiple=True,
         type=click.Choice([state.value for state in State]),
-        help="Only in this state; repeat it.",
+        help="Only in this state; may be given more than once.",
     ),
     click.option("--storage", metavar="URL", help="Only with a copy in this storage; --state is then that copy's."),
     click.option("--flow", help="Only of this call flow."),
@@ -38,7 +38,7 @@ _OPTIONS = (
     click.option(
         "--with-transcript/--without-transcript", "has_transcript", default=None, help="By its transcription."
     ),
-    click.option("--with-empty/--without-empty", default=True, help="Those without audio too; so it is by default."),
+    click.option("--with-empty/--without-empty", default=True, help="Also those without audio, which is the default."),
 )
 
 

@@ -43,8 +43,7 @@ def command(parts: Parts, recording_uuid: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"recording_uuid": recording_uuid, "copies_due": len(due)}))
     elif due:
-        click.echo(
-            f"{len(due)} of its copies are due now; see how it goes with: flask recordings show {recording_uuid}"
-        )
+        copies = "1 copy is" if len(due) == 1 else f"{len(due)} copies are"
+        click.echo(f"{copies} due now; see how it goes with: flask recordings show {recording_uuid}")
     else:
         click.echo("There is nothing to try: each copy is stored or being fetched, or nothing was recorded.")

@@ -20,10 +20,10 @@ from .fields import Error
 from .operations import refuse_parameters, with_etag
 
 _ABOUT = (
-    "Everything that the console shows and does. A program sends `Authorization: Bearer tk_…` with a token that "
-    "`flask tokens add` made; a script of a page that somebody signed in to sends the session's cookie and, unless it "
-    "only reads, the header `X-CSRFToken`. Each operation says in `x-role` which role it needs: viewer, listener, "
-    "operator, admin, each with everything of those before it.\n\n"
+    "What the console shows, and what is done with one recording, delivery or account. A program sends "
+    "`Authorization: Bearer tk_…` with a token that `flask tokens add` made; a script in the browser of somebody who "
+    "has signed in sends the session's cookie and, unless it only reads, the header `X-CSRFToken`. Each operation says "
+    "in `x-role` which role it needs: viewer, listener, operator, admin, each with everything of those before it.\n\n"
     "A request that is not as this document says is answered with 400, one whose values cannot be used with 422; while "
     "the database is away the answer is 503. Telephone numbers and names of people are sent in bodies, never in "
     "addresses, because addresses end in logs."

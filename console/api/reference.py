@@ -22,9 +22,9 @@ _BEFORE = """# The JSON API
 
 <!-- Made by: make api-docs -->
 
-Everything that the console shows and does, for programs. It is there once somebody may come in (see *Who may come in*
-in the README); else every address below `/api` is a 404. The document is at `/api/openapi.json` (OpenAPI 3.1), and
-`/api/docs` shows it and lets whoever is signed in try it.
+What the console shows, for programs, and what is done with one recording, delivery or account. It is there once
+somebody may come in (see *Who may come in* in the README); else every address below `/api` is a 404. The document is
+at `/api/openapi.json` (OpenAPI 3.1), and `/api/docs` shows it and lets whoever is signed in try it.
 
 ```sh
 flask tokens add reports --role listener        # prints the token, once

@@ -1,4 +1,4 @@
-"""`/api/storages` and `/api/figures`: where recordings lie, how many there are, and what needs a hand."""
+"""`/api/storages` and `/api/figures`: where recordings lie, how many there are, and what needs attention."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def create_resource(parts: Parts, readiness: Callable[[], Readiness]) -> Resourc
     @needs(Role.VIEWER)
     @resource.response(200, FiguresAnswer)
     def get_figures() -> Mapping[str, Any]:
-        """How much there is of everything, and what needs a hand"""
+        """How much there is of everything, and what needs attention"""
         return _figures(parts, totals(parts.database, few=_FEW), Troubles(parts.database))
 
     return resource

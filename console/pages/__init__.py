@@ -1,4 +1,4 @@
-"""The pages for people: whether all is well, the recordings and one of them, what needs a hand, and what came and went.
+"""The pages for people: whether all is well, the recordings and one of them, what needs attention, what came and went.
 
 A view reads, shows and orders. What a recording is and what becomes of it is decided in `recordings`. Every page works
 without a script, and no number, name or token stands in an address of a page.

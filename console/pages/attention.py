@@ -1,4 +1,4 @@
-"""`/attention`: what needs a hand, in piles; and the order for a whole pile, which names its number and asks first.
+"""`/attention`: what needs attention, in piles; and the order for a whole pile, which names its number and asks first.
 
 What a pile is and what an order does is decided in `recordings.care.attention`; here are the words about it.
 """
@@ -61,7 +61,7 @@ def _order(form: Mapping[str, str]) -> tuple[int, int, int]:
     texts = [form.get(name, "") for name in ("number", "upto", "after")]
     numbers = [int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1 for text in texts]
     if min(numbers) < 0 or numbers[0] == 0 or max(numbers) >= _LARGEST:
-        abort(400, "The form is not whole. Load the page with what needs a hand again, and press the button there.")
+        abort(400, "The form is not whole. Load the page with what needs attention again, and press the button there.")
     return numbers[0], numbers[1], numbers[2]
 
 

@@ -92,5 +92,5 @@ def _ordered(parts: Parts, row_id: int, action: Action, order: Order) -> Respons
     (attempt,) = order(parts.inbox, [row_id], parts.interpreter)
     if attempt.problem:
         return render_template("pages/delivery.html", **_shown(parts, row_id, attempt.problem)), 409
-    flash(f"The delivery was {attempt.before}; now it is {attempt.outcome}.")
+    flash(f"The outcome of this delivery was {attempt.before}; now it is {attempt.outcome}.")
     return redirect(url_for(".delivery", row_id=row_id), 303)

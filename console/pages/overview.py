@@ -1,4 +1,4 @@
-"""`/`: whether all is well, and if it is not, what needs a hand and how; then how much there is of everything."""
+"""`/`: whether all is well, and if it is not, what needs attention and how; then how much there is of everything."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LISTS = {
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something that needs a hand: what it is, what to do, the recordings that it is about, and the pile for orders."""
+    """Something that needs attention: what it is, what to do, its recordings, and the pile for orders."""
 
     fact: str
     advice: str

@@ -1,4 +1,4 @@
-"""What a person reads about each pile that needs a hand: what it is, how it is mended, and what an order has done."""
+"""What a person reads about each pile that needs attention: what it is, how to mend it, and what an order did."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PileWords(NamedTuple):
 
 
 _DUE = "A copy is then due at once, and a running worker takes it within seconds."
-_TRIED = "{} due now; a running worker takes it within seconds."
+_TRIED = "{} due now; a running worker begins within seconds."
 
 WORDS = {
     Kind.BLOCKED: PileWords(
@@ -46,7 +46,7 @@ WORDS = {
         "blocked copies",
         "No copy is blocked.",
         "A key, a permission or a bucket is wrong, and only a person can mend it. Read the errors, correct what they "
-        "name, and let the copies be tried again. Without an order each is tried again within an hour.",
+        "name, and order another attempt. Without an order a blocked copy is tried again within an hour.",
         "Try it again",
         "Try these {} again",
         _DUE,
@@ -57,8 +57,8 @@ WORDS = {
         "failed copy",
         "failed copies",
         "No copy has failed.",
-        "They are not tried again by themselves. Read the errors; once their cause is mended, let the copies be "
-        "tried again. Vonage deletes a recording 30 days after the call: then nothing helps any more.",
+        "A failed copy is not tried again by itself. Read the errors; once their cause is mended, order another "
+        "attempt. Vonage deletes a recording 30 days after the call: then nothing helps any more.",
         "Try it again",
         "Try these {} again",
         _DUE,

@@ -48,7 +48,7 @@ def add_routes(blueprint: Blueprint, parts: Parts, links: Links, *, look: TimeLi
 def _result(number: int) -> str:
     if not number:
         return "There was nothing to try again: each copy is stored or being fetched."
-    return f"{number} {'copy is' if number == 1 else 'copies are'} due now; a running worker takes them within seconds."
+    return f"{number} {'copy is' if number == 1 else 'copies are'} due now; a running worker begins within seconds."
 
 
 def _shown(parts: Parts, found: Found, look: TimeLimit) -> dict[str, Any]:

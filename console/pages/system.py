@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from console.access import current_actor, require
@@ -52,8 +52,7 @@ def add_routes(
     @require(Role.OPERATOR)
     def examine() -> ResponseReturnValue:
         parts.people.audit.note(current_actor(), Action.EXAMINE, detail="the whole deployment")
-        began = examination().begin()
-        flash("Everything is being looked at." if began else "Everything is being looked at already.")
+        examination().begin()
         return redirect(url_for(".system", _anchor="findings"), 303)
 
 

@@ -37,7 +37,7 @@ def test_a_call_is_found_and_heard_and_downloaded(served, page, until):
         page.locator("audio").click(position=PLAY_BUTTON)
     heard(served, until, "split", 1)
     with page.expect_download() as coming:
-        page.get_by_role("link", name="Download").click()
+        page.get_by_role("link", name="Download the audio file").click()
     content = coming.value.path().read_bytes()
     (copy,) = served.found(served.uuids["split"]).recording.copies
     assert hashlib.sha256(content).hexdigest() == copy.sha256

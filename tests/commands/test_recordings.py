@@ -149,7 +149,7 @@ def test_retry_makes_what_is_not_stored_due_now(deployment, vonage, fault):
     event = deployment.archive(vonage.add_file(faults=[fault]))
     result = deployment.run("recordings", "retry", event.recording_uuid)
     assert result.exit_code == 0
-    assert "1 of its copies are due now" in result.stdout
+    assert "1 copy is due now" in result.stdout
     assert event.recording_uuid in result.stdout
     deployment.work()
     assert deployment.objects("recordings", "list")[0]["state"] == "stored"

@@ -185,7 +185,7 @@ def test_the_overview_says_that_all_is_well_and_how_much_there_is(site):
     site.deployment.wiring.serving.readiness.start()
     text = text_of(site.browser(Role.VIEWER).get("/"))
     assert "All is well" in text or "has just started" in text
-    assert "need a hand" not in text.replace("nothing needs a hand", "")
+    assert "need attention" not in text.replace("nothing needs attention", "")
     assert re.search(r"Workers seen within the last minute 1\b", text)
     assert "None: no copy is waiting to be stored" in text
     assert re.search(r"file://\S+/recordings 0 0 0 0 0 1 [\d.]+ (bytes|KiB|MiB)", text)
@@ -212,11 +212,11 @@ def test_the_overview_of_an_empty_catalogue_says_what_to_do_first(site, until):
 @pytest.mark.parametrize(
     ("state", "fact", "advice"),
     [
-        (State.FAILED, "1 copy has failed.", "They are not tried again by themselves."),
+        (State.FAILED, "1 copy has failed.", "A failed copy is not tried again by itself."),
         (State.BLOCKED, "1 copy is blocked.", "only a person can mend it"),
     ],
 )
-def test_the_overview_says_what_needs_a_hand_and_leads_there(site, state, fact, advice):
+def test_the_overview_says_what_needs_attention_and_leads_there(site, state, fact, advice):
     site.deployment.wiring.workers.sign()  # that no worker lives would be a need, too
     page = site.call(stored=False)
     site.call()
@@ -229,7 +229,7 @@ def test_the_overview_says_what_needs_a_hand_and_leads_there(site, state, fact, 
         )
     browser = site.browser(Role.VIEWER)
     reply = browser.get("/")
-    assert "1 thing needs a hand" in text_of(reply)
+    assert "1 thing needs attention" in text_of(reply)
     assert fact in text_of(reply)
     assert advice in text_of(reply)
     (link,) = links_of(reply, "Show these recordings")

@@ -146,7 +146,7 @@ def test_storages_say_what_is_in_them_and_operators_what_is_wrong(deploy, api, t
     assert (seen["usable"], "move it away" in seen["problem"]) == (False, False)
 
 
-def test_figures_tell_how_much_there_is_and_what_needs_a_hand(api, admin):
+def test_figures_tell_how_much_there_is_and_what_needs_attention(api, admin):
     api.record()
     waiting = api.record(stored=False)
     figures = admin.get("/figures").get_json()

@@ -1,4 +1,4 @@
-"""What needs a hand: each pile with its mend, and an order for a whole pile that names its number and asks first."""
+"""What needs attention: each pile with its mend, and an order for a whole pile that names its number and asks first."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def order(browser, kind, **changes):
 def test_with_nothing_to_do_each_pile_says_so(site):
     browser = site.browser(Role.VIEWER)
     text = text_of(browser.get("/attention"))
-    assert "Nothing needs a hand." in text
+    assert "Nothing needs attention." in text
     for words in ("No copy is blocked.", "No copy has failed.", "No call lacks its recording."):
         assert words in text
     for kind in KINDS:
@@ -67,7 +67,7 @@ def test_with_nothing_to_do_each_pile_says_so(site):
     ("state", "fact", "mend"),
     [
         (State.BLOCKED, "2 blocked copies", "only a person can mend it"),
-        (State.FAILED, "2 failed copies", "not tried again by themselves"),
+        (State.FAILED, "2 failed copies", "not tried again by itself"),
     ],
 )
 def test_copies_are_tried_again_all_at_once_by_an_order_that_names_their_number(site, state, fact, mend):
@@ -159,7 +159,7 @@ def test_what_a_stranger_sends_needs_no_hand(site):
     assert site.deployment.client.post("/webhooks/recordings", data=b"hello").status_code in (401, 503)
     assert site.deployment.wiring.webhook_context.refused.wait(10)
     browser = site.browser(Role.VIEWER)
-    assert "Nothing needs a hand." in text_of(browser.get("/attention"))
+    assert "Nothing needs attention." in text_of(browser.get("/attention"))
     assert "1 refused" not in text_of(browser.get("/"))
 
 

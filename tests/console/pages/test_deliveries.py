@@ -123,11 +123,11 @@ def test_a_refused_delivery_is_replayed_once_the_secret_is_mended(deploy):
     browser = right.browser(Role.OPERATOR)
     done = browser.post("/deliveries/1/replay", browser.token("/deliveries/1"))
     assert (done.status_code, done.headers["Location"]) == (303, "/deliveries/1")
-    assert "The delivery was refused; now it is new." in text_of(browser.get("/deliveries/1"))
+    assert "The outcome of this delivery was refused; now it is new." in text_of(browser.get("/deliveries/1"))
     assert right.noted("replay") == [("operator", None)] * 2
     again = browser.post("/deliveries/1/replay", browser.token("/deliveries/1"))
     assert again.status_code == 303
-    assert "The delivery was new; now it is repeat." in text_of(browser.get("/deliveries/1"))
+    assert "The outcome of this delivery was new; now it is repeat." in text_of(browser.get("/deliveries/1"))
 
 
 def test_a_conflict_is_adopted_and_nothing_else_is(deploy, vonage):
@@ -141,7 +141,7 @@ def test_a_conflict_is_adopted_and_nothing_else_is(deploy, vonage):
     assert browser.post("/deliveries/1/adopt", browser.token("/deliveries/1")).status_code == 409
     assert "Adopt its address" in browser.get("/deliveries/2").get_data(as_text=True)
     assert browser.post("/deliveries/2/adopt", browser.token("/deliveries/2")).status_code == 303
-    assert "The delivery was conflict; now it is adopted." in text_of(browser.get("/deliveries/2"))
+    assert "The outcome of this delivery was conflict; now it is adopted." in text_of(browser.get("/deliveries/2"))
     site.deployment.work()
     assert "Stored" in text_of(browser.get("/recordings/1"))
     late = browser.post("/deliveries/2/adopt", browser.token("/deliveries/2"))

@@ -68,4 +68,4 @@ def test_a_need_leads_to_the_pile_where_it_is_mended(site):
     with site.deployment.wiring.database.write() as connection:
         connection.execute(update(copies).values(state="failed", due_at=None))
         connection.execute(update(recordings).values(state="failed"))
-    assert links_of(site.browser(Role.VIEWER).get("/"), "See to them") == ["/attention/failed"]
+    assert links_of(site.browser(Role.VIEWER).get("/"), "Open it in Attention") == ["/attention/failed"]
