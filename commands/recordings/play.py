@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from recordings.model import Copy
     from recordings.storage import StorageBackend
 
-# What plays a file and ends with it. The first one that is installed is used.
+# What plays a file and ends with it. The first one that is installed is used. On Debian `open` is another name of
+# xdg-open and knows no -W, so xdg-open comes first; macOS has no xdg-open.
 _PLAYERS = (
     *(("mpv", "--no-video"), ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"), ("mplayer", "-really-quiet")),
-    *(("afplay",), ("open", "-W"), ("xdg-open",)),
+    *(("afplay",), ("xdg-open",), ("open", "-W")),
 )
 _RETURNS_AT_ONCE = ("xdg-open",)
 
