@@ -67,9 +67,8 @@ def _close(name: str, close: Callable[[], object], seconds: float) -> None:
     closing = threading.Thread(target=run, name=f"tapekeeper-close-{name}", daemon=True)
     try:
         closing.start()
-    except (
-        RuntimeError
-    ):  # the system has no thread to give, or the interpreter ends: https://docs.python.org/3/library/atexit.html
+    except RuntimeError:
+        # The system has no thread to give, or the interpreter ends: https://docs.python.org/3/library/atexit.html
         run()
         return
     closing.join(seconds)

@@ -20,8 +20,8 @@ def lane_of(head: bytes) -> str:
 
     `/metrics` asks the database: while that hangs, `/healthz` and `/readyz` must not wait behind it.
     """
-    words = head.split(None, 2)
-    target = unquote(words[1].decode("latin-1")) if len(words) > 1 else ""
+    request_line = head.split(None, 2)  # the method, the target, and the rest
+    target = unquote(request_line[1].decode("latin-1")) if len(request_line) > 1 else ""
     path = _ORIGIN.sub("", target.partition("?")[0])
     first, _, second = _SLASHES.sub("/", path).strip("/").partition("/")
     if first == "webhooks":

@@ -18,7 +18,7 @@ from . import access, api, health, metrics, pages
 from .tokens import MonitorTokens
 
 
-class Parts(access.Parts, api.Parts, metrics.Parts, pages.Parts, Protocol):
+class Parts(access.Parts, metrics.Parts, pages.Parts, Protocol):
     """What this room uses, each part made at its first use."""
 
 

@@ -55,6 +55,13 @@ def recording_response(
     return response
 
 
+def download_response(recording: Recording, storages: Mapping[str, StorageBackend], request: Request) -> Response:
+    """The audio of a recording as a file, under a name that says what is in it."""
+    copies = [copy for copy in recording.copies if copy.state is State.STORED]
+    name = download_name(recording, copies[0]) if copies else None
+    return recording_response(recording, storages, request, file_name=name)
+
+
 def audio_response(
     backend: StorageBackend,
     copy: Copy,

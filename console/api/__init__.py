@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from console.parts import Parts
 from recordings.care.readiness import Readiness
 from recordings.timeouts import Deadline, reading_until
 
 from . import accounts, activity, audio, calls, deliveries, document, exports, recordings, storages
 from .document import Document
-from .parts import Parts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["Parts", "register"]
+__all__ = ["register"]
 
 _READ_LIMIT = "API_READ_SECONDS"  # in the app's configuration
 _READ_SECONDS = 0.9  # for all that one request reads: a list is there within a second, or it is a 503

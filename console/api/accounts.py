@@ -10,6 +10,7 @@ from marshmallow import Schema, fields, validate
 from werkzeug.exceptions import UnprocessableEntity
 
 from console.access import current_actor
+from console.parts import Parts
 from recordings.access import Role
 from recordings.catalogue.accounts import Account
 from recordings.clock import iso_utc
@@ -17,7 +18,6 @@ from recordings.passwords import LEAST_LENGTH, MAX_LENGTH
 
 from .fields import Body, choice, flag, moment, name, row, rows, text, whole
 from .operations import Resource, needs, with_etag
-from .parts import Parts
 
 _ROLES = tuple(role.word for role in Role)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue.audit import Entry
 
 from .fields import MAX_ID, Body, Whole, choice, limit, moment, name, since, text, until, whole
 from .operations import Resource, needs, with_etag
-from .parts import Parts
 
 _CURSOR = r"^[0-9]{8}T[0-9]{6}\.[0-9]{6}-[0-9]{1,18}$"
 

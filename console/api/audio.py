@@ -12,14 +12,13 @@ from typing import Any
 from flask import Response, request
 
 from console.access import current_actor, fill_json
-from console.audio import download_name, recording_response
+from console.audio import download_response, recording_response
+from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue.search import Found
-from recordings.model import State
 
 from .fields import row
 from .operations import Resource, View, needs
-from .parts import Parts
 from .recordings import recording_in
 
 _TYPES = ("audio/mpeg", "audio/wav", "audio/ogg", "application/octet-stream")
@@ -63,9 +62,7 @@ def create_resource(parts: Parts) -> Resource:
     def download_audio(recording_id: int) -> Response:
         """The audio as a file, with a name that says what is in it"""
         found = _noted(parts, recording_id, Action.DOWNLOAD)
-        copies = [copy for copy in found.recording.copies if copy.state is State.STORED]
-        name = download_name(found.recording, copies[0]) if copies else None
-        return _as_answer(recording_response(found.recording, parts.storages, request, file_name=name))
+        return _as_answer(download_response(found.recording, parts.storages, request))
 
     return resource
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
+from console.parts import Parts
 from recordings.access import Role
 
 from .fields import limit, moment, row_cursor, since, text, whole
 from .operations import Resource, needs, with_etag
-from .parts import Parts
 
 
 class MissingQuery(Schema):

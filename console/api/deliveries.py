@@ -12,6 +12,7 @@ from flask import abort
 from marshmallow import Schema, fields
 
 from console.access import current_actor
+from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.care.replays import replay_each
 from recordings.catalogue.as_json import delivery_as_json_object
@@ -21,9 +22,8 @@ from recordings.catalogue.inbox_pages import delivery_page
 from recordings.clock import iso_utc
 from recordings.masking import masked
 
-from .fields import choice, flag, limit, moment, row, row_cursor, since, text, whole, words
+from .fields import choice, flag, limit, moment, row, row_cursor, short_text, since, text, whole
 from .operations import Resource, needs, with_etag
-from .parts import Parts
 
 _ROW = row("delivery_id")
 
@@ -33,7 +33,7 @@ class DeliveryQuery(Schema):
 
     outcome = choice("With this outcome.", *OUTCOMES)
     since = since()
-    recording_uuid = words("That announced this recording.", most=255)
+    recording_uuid = short_text("That announced this recording.", most=255)
     cursor = row_cursor()
     limit = limit()
 

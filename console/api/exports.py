@@ -14,6 +14,7 @@ from flask import Response
 from werkzeug.exceptions import ServiceUnavailable
 
 from console.access import current_actor
+from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue.exports import as_csv, as_jsonl
 from recordings.catalogue.search import Found, RecordingFilter, walk
@@ -21,7 +22,6 @@ from recordings.timeouts import Deadline, reading_until
 
 from .filters import NumberConditions, filter_from
 from .operations import Resource, View, needs
-from .parts import Parts
 
 _AT_ONCE = 2
 _FIRST_SECONDS = 8.0  # for the first rows, which are read before the answer

@@ -113,8 +113,8 @@ def row_cursor() -> Whole:
     return Whole(validate=validate.Range(1, MAX_ID), metadata={"description": about})
 
 
-def words(about: str, *, most: int = 1000) -> fields.String:
-    """A parameter of some words: an id, an address, the name of a flow."""
+def short_text(about: str, *, most: int = 1000) -> fields.String:
+    """A parameter with a short text: an id, an address, the name of a flow."""
     sentence = f"Write 1 to {most} characters, without control characters and without blanks around them."
     pattern = rf"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]{{0,{most - 2}}}[^\x00-\x20\x7f])?$"
     return fields.String(validate=validate.Regexp(pattern, error=sentence), metadata={"description": about})

@@ -13,7 +13,7 @@ from marshmallow import Schema, fields, validate
 from recordings.catalogue.filters import DIRECTIONS, FORMATS, NUMBER_MATCHES, RecordingFilter, parse_filter
 from recordings.model import State
 
-from .fields import TIME, WHEN, Body, choice, limit, words
+from .fields import TIME, WHEN, Body, choice, limit, short_text
 
 _STATES = ", ".join(State)
 
@@ -31,11 +31,11 @@ class Conditions(Schema):
         validate=validate.Length(1, len(State)),
         metadata={"description": "In one of these states; with `storage`, those of the copies there."},
     )
-    storage = words("With a copy in this storage: its address, as `/api/storages` lists it.")
-    flow = words("Of this call flow.", most=32)
+    storage = short_text("With a copy in this storage: its address, as `/api/storages` lists it.")
+    flow = short_text("Of this call flow.", most=32)
     direction = choice("Of calls in this direction.", *DIRECTIONS)
-    conversation = words("Of this conversation.", most=255)
-    recording_uuid = words("The one with this id of Vonage's.", most=255)
+    conversation = short_text("Of this conversation.", most=255)
+    recording_uuid = short_text("The one with this id of Vonage's.", most=255)
     since = _time(f"That came then or later: {WHEN}.")
     until = _time("That came before then; a date alone means the end of that day.")
     min_seconds = fields.Float(
@@ -43,7 +43,7 @@ class Conditions(Schema):
         metadata={"description": "Whose audio is not shorter, if it is measured."},
     )
     format = choice("In this audio format.", *FORMATS)
-    application = words("Of this Vonage application.", most=255)
+    application = short_text("Of this Vonage application.", most=255)
     has_transcript = fields.Boolean(metadata={"description": "With a transcription, or without one."})
     with_empty = fields.Boolean(metadata={"description": "Also those that Vonage announced without audio."})
 

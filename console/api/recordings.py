@@ -9,6 +9,7 @@ from flask import abort
 from marshmallow import Schema, fields
 
 from console.access import current_actor
+from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue.as_json import as_json_object, plain
 from recordings.catalogue.listing import call_history, transcripts
@@ -19,7 +20,6 @@ from recordings.model import State
 from .fields import flag, moment, number, row, rows, text, whole
 from .filters import RecordingQuery, RecordingSearch, filter_from
 from .operations import Resource, needs, with_etag
-from .parts import Parts
 
 _ROW = row("recording_id")
 

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from console.access import current_actor
+from console.parts import Parts
 from recordings.access import Role
 from recordings.care.readiness import Readiness, Report
 from recordings.catalogue.stats import Totals, totals
@@ -17,7 +18,6 @@ from recordings.model import State
 
 from .fields import flag, moment, number, rows, text, whole
 from .operations import Resource, needs
-from .parts import Parts
 
 _FEW = 5_000  # recordings, which are counted within milliseconds
 _STATES = tuple(state for state in State if state is not State.EMPTY)  # a recording without audio has no copies
@@ -104,8 +104,7 @@ def create_resource(parts: Parts, readiness: Callable[[], Readiness]) -> Resourc
 
 def _storages(parts: Parts, counted: Totals, report: Report) -> Iterator[Mapping[str, Any]]:
     configured = list(parts.storages)
-    former = sorted({storage for storage, _ in counted.copies} - set(configured))
-    for place, storage in enumerate([*configured, *former], 1):
+    for place, storage in enumerate([*configured, *counted.former(configured)], 1):
         part = f"storage {place}"  # as the checks behind /readyz name it
         is_known = place <= len(configured) and part not in report.unknown
         problem = report.problems.get(part) or report.warnings.get(part) if is_known else None

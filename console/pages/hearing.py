@@ -12,11 +12,10 @@ from flask import Blueprint, Response, abort, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
 from console.access import current_actor, require
-from console.audio import download_name, peaks_json, recording_response
+from console.audio import download_response, peaks_json, recording_response
 from recordings.access import Action, Role
 from recordings.catalogue.search import Found
 from recordings.catalogue.waveforms import measured
-from recordings.model import State
 
 from .parts import ROW, Parts, recording_in
 
@@ -34,9 +33,7 @@ def add_routes(blueprint: Blueprint, parts: Parts) -> None:
     @require(Role.LISTENER)
     def download(row_id: int) -> ResponseReturnValue:
         found = _noted(parts, row_id, Action.DOWNLOAD)
-        copies = [copy for copy in found.recording.copies if copy.state is State.STORED]
-        name = download_name(found.recording, copies[0]) if copies else None
-        return _as_page(recording_response(found.recording, parts.storages, request, file_name=name))
+        return _as_page(download_response(found.recording, parts.storages, request))
 
     @blueprint.get(f"/recordings/{ROW}/waveform")
     @require(Role.LISTENER)

@@ -108,12 +108,11 @@ def _deliveries(attention: Attention) -> Iterator[Need]:
 
 def _storages(counted: Totals, parts: Parts) -> list[tuple[str, list[int], int]]:
     """For each storage, the former ones last: its copies in each state, and the bytes that are stored in it."""
-    former = sorted({storage for storage, _ in counted.copies} - set(parts.storages))
     return [
         (
             storage,
             [counted.copies.get((storage, state), 0) for state in _STATES],
             counted.bytes.get((storage, State.STORED), 0),
         )
-        for storage in (*parts.storages, *former)
+        for storage in (*parts.storages, *counted.former(parts.storages))
     ]

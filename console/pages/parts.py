@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from flask import abort
 
-from recordings.catalogue.database import Database
-from recordings.catalogue.inbox import Inbox, Interpret
-from recordings.catalogue.missing import MissingCalls
-from recordings.catalogue.people import People
-from recordings.catalogue.schedule import Schedule
+from console import parts as shared
 from recordings.catalogue.search import Found, by_row
-from recordings.catalogue.workers import Workers
-from recordings.storage import StorageBackend
 
 # A row's number as both databases can hold it: with any larger one there is nothing at the address.
 ROW = "<int(min=1, max=9223372036854775807):row_id>"
@@ -45,27 +39,11 @@ class Plugins(Protocol):
     def report(self) -> Sequence[Plugin]: ...
 
 
-class Parts(Protocol):
+class Parts(shared.Parts, Protocol):
     """What the pages use, each part made at its first use."""
 
     @property
-    def database(self) -> Database: ...
-    @property
-    def storages(self) -> Mapping[str, StorageBackend]: ...
-    @property
-    def schedule(self) -> Schedule: ...
-    @property
-    def inbox(self) -> Inbox: ...
-    @property
-    def interpreter(self) -> Interpret: ...
-    @property
-    def missing(self) -> MissingCalls: ...
-    @property
     def plugins(self) -> Plugins: ...
-    @property
-    def people(self) -> People: ...
-    @property
-    def workers(self) -> Workers: ...
 
 
 def recording_in(parts: Parts, row_id: int) -> Found:

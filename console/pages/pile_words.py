@@ -117,8 +117,8 @@ _LONGEST = 400  # characters of an error: the sentence travels in a cookie
 
 def result(kind: Kind, done: Done) -> str:
     """What an order has done, with its numbers."""
-    words = WORDS[kind]
-    sentence = words.done.format(f"{words.counted(done.mended)} {'is' if done.mended == 1 else 'are'}")
+    texts = WORDS[kind]
+    sentence = texts.done.format(f"{texts.counted(done.mended)} {'is' if done.mended == 1 else 'are'}")
     if done.failed:
         sentence += f" {done.failed:,} could not be; for one of them this is why: {done.problem[:_LONGEST]}"
     return sentence

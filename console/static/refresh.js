@@ -1,14 +1,14 @@
 // Keeps an open page up to date: asks for it anew every `data-refresh` seconds, and changes only what has changed.
 //
 // It disturbs nobody. What a person uses stays as it is: an open detail, a form, a player, the place of each row. New
-// rows of a list are told in one line. A hidden tab asks for nothing.
+// rows of a list are counted in one line. A hidden tab asks for nothing.
 
 import { showLocalTimes } from "./times.js";
 
 const LONGEST_WAIT = 120;  // seconds, after replies that did not come
 const PATIENCE = 10_000;  // milliseconds for one reply
 const SIGNED_OUT = "This page is not kept up to date any more, because you are signed out.";
-const KEPT = "details[open], form, .player, [role=status]";
+const IN_USE = "details[open], form, .player, [role=status]";
 
 export function startRefreshing(main) {
   if (!main?.dataset.refresh) return;
@@ -59,7 +59,7 @@ function bringIn(fresh, main, news) {
     morphStyle: "innerHTML",
     callbacks: {
       beforeNodeAdded: (node) => !isNewRow(node),
-      beforeNodeMorphed: (node, its) => !isInUse(node) || keep(node, its),
+      beforeNodeMorphed: (node, fresh) => !isInUse(node) || leaveAsItIs(node, fresh),
       beforeNodeRemoved: (node) => !isInUse(node) && !holdsAttention(node),
     },
   });
@@ -69,11 +69,11 @@ function bringIn(fresh, main, news) {
 }
 
 function isInUse(node) {
-  return node instanceof Element && node.matches(KEPT);
+  return node instanceof Element && node.matches(IN_USE);
 }
 
-function keep(node, its) {
-  Object.assign(node.dataset, its.dataset);  // so that a player hears of its waveform
+function leaveAsItIs(node, fresh) {
+  Object.assign(node.dataset, fresh.dataset);  // so that a player hears of its waveform
   return false;
 }
 

@@ -26,9 +26,9 @@ from recordings.timeouts import Deadline
 
 from .replays import Attempt, adopt_each, replay_each
 
-# Vonage keeps a recording for 30 days: nothing helps a call that is older.
+# Vonage keeps a recording for 30 days: the recording of an older call is gone.
 # https://developer.vonage.com/en/voice/voice-api/guides/recording
-_HELPED = timedelta(days=30)
+_KEPT_BY_VONAGE = timedelta(days=30)
 _SECONDS = 5.0  # of one order; each delivery is verified and committed on its own
 
 
@@ -92,8 +92,8 @@ class Attention:
 
     @property
     def missing_since(self) -> datetime:
-        """Calls that were found missing before can be helped no more."""
-        return self._clock() - _HELPED
+        """Vonage has deleted the recordings of calls that were found missing before this time."""
+        return self._clock() - _KEPT_BY_VONAGE
 
     def pile(self, kind: Kind, after: int = 0) -> Pile:
         """The pile of this kind; of deliveries those after this one."""

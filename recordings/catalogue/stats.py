@@ -8,7 +8,7 @@ and a half.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -56,6 +56,10 @@ class Totals:
     bytes: Mapping[tuple[str, State], int] = field(default_factory=dict)
     days: Days = field(default_factory=dict)
     age: float = 0.0
+
+    def former(self, configured: Iterable[str]) -> list[str]:
+        """The storages that hold copies and are not configured any more."""
+        return sorted({storage for storage, _ in self.copies} - set(configured))
 
 
 @dataclass(frozen=True, slots=True)

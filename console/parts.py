@@ -1,4 +1,4 @@
-"""What the API uses of the program."""
+"""What the pages and the API use of the program. What only the pages use is in `pages.parts`."""
 
 from __future__ import annotations
 
