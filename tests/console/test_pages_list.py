@@ -83,7 +83,7 @@ def test_a_list_that_is_empty_says_the_next_step(site):
 def test_a_search_that_finds_nothing_says_to_take_a_filter_away(site):
     site.call()
     reply = found_by(site.browser(Role.VIEWER), number="99999", number_match="suffix")
-    assert "No recording fits Take one of the filters above away." in text_of(reply)
+    assert "No recording fits Remove one of the filters above." in text_of(reply)
     assert links_of(reply, "Number ends with 99999") == ["/recordings"]
 
 
