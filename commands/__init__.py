@@ -15,7 +15,7 @@ from .lazy import LazyGroup
 
 # The order within a purpose is the order in which most people need the commands.
 PURPOSES = {
-    "Run it": ("migrate", "worker"),
+    "Run it": ("migrate", "worker", "recordings import"),
     "Look": (
         *("recordings list", "recordings show", "recordings play", "recordings export", "recordings missing"),
         *("deliveries list", "deliveries show", "notify list", "plugins"),
