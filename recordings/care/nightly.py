@@ -99,11 +99,11 @@ class NightlyLists:
                 source = LinesSource(self._lines(day), self._stopping.is_set)
                 integrity.put(backend, key, source, content_type=_TYPE, metadata={})
                 log.info("The list of the catalogue of %s lies in %s as %s.", day, url, key)
-            self._prune(backend)
         except CatalogueUnavailable:
             raise
         except (Exception, SystemExit) as error:  # whatever a stranger's backend raises; a plugin may exit
             return self._stopping.is_set() or self._note_failure(url, error)
+        self._prune(url)
         return True
 
     def _note_failure(self, url: str, error: BaseException) -> bool:
@@ -117,10 +117,15 @@ class NightlyLists:
         )
         return final
 
-    def _prune(self, backend: StorageBackend) -> None:
-        keys = sorted(info.key for info in integrity.listed(backend, _FOLDER) if is_list(info.key))
-        for key in keys[: -self._days]:
-            backend.delete(key)
+    def _prune(self, url: str) -> None:
+        """Delete the oldest lists. Where the store refuses, as under a retention policy, they stay for a day more."""
+        backend = self._storages[url]
+        try:
+            keys = sorted(info.key for info in integrity.listed(backend, _FOLDER) if is_list(info.key))
+            for key in keys[: -self._days]:
+                backend.delete(key)
+        except (Exception, SystemExit) as error:
+            log.warning("Old lists of the catalogue stay in %s: %s", url, str(error) or type(error).__name__)
 
     def _lines(self, day: date) -> Iterable[dict[str, Any]]:
         about = {"day": str(day), "written_at": iso_utc(self._clock())}

@@ -7,11 +7,12 @@ What the catalogue knows already stands. Where the sidecars come from, and wheth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, not_, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
 from recordings.clock import utc_now
 from recordings.model import Recording, State, conversation_key
@@ -21,6 +22,9 @@ from .database import Database
 from .derived import follow_calls, follow_copies
 from .leases import StoredAudio
 from .tables import calls, copies, recordings
+
+# The columns of a copy that change when it becomes stored.
+_OF_STORED = ("state", "token", "due_at", "error", "key", "size", "sha256", "content_type", "uri", "stored_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,11 @@ class _Writer:
     def __init__(self, database: Database, connection: Connection, now: datetime) -> None:
         self._database = database
         self._connection = connection
-        self._now = now
         self.copy_ids: list[int] = []
         self.call_keys: set[str] = set()
+        # Made once: making a statement costs more than running it.
+        self._new_recording = database.insert(recordings).on_conflict_do_nothing().returning(recordings.c.id)
+        self._stored_copy = self._storing(now)
 
     def bring_in(self, archived: ArchivedRecording) -> str:
         recording_id, new = self._recording(archived.recording)
@@ -74,8 +80,7 @@ class _Writer:
     def _recording(self, recording: Recording) -> tuple[int, bool]:
         """The recording's row, and whether it is new. A row without audio gets what belongs to the audio."""
         row = _row(recording)
-        statement = self._database.insert(recordings).values(row).on_conflict_do_nothing()
-        new_id = self._connection.execute(statement.returning(recordings.c.id)).scalar()
+        new_id = self._connection.execute(self._new_recording, row).scalar()
         if new_id is not None:
             return new_id, True
         same = and_(*(recordings.c[name] == row[name] for name in ("application_id", "recording_uuid")))
@@ -83,21 +88,21 @@ class _Writer:
         self._connection.execute(update(recordings).where(same, recordings.c.empty).values(changes))
         return self._connection.execute(select(recordings.c.id).where(same)).scalar_one(), False
 
+    def _storing(self, now: datetime) -> ReturningInsert[Any]:
+        """Inserts a copy that is stored, or makes it stored, unless it is, or a worker holds it: then no row comes."""
+        statement = self._database.insert(copies)
+        held = and_(copies.c.state == State.FETCHING.value, copies.c.due_at > now)
+        return statement.on_conflict_do_update(
+            index_elements=["recording_id", "storage"],
+            set_={name: statement.excluded[name] for name in _OF_STORED},
+            where=and_(copies.c.state != State.STORED.value, not_(held)),
+        ).returning(copies.c.id)
+
     def _copy(self, recording_id: int, archived: ArchivedRecording) -> int | None:
         """The copy's row, which is stored now; None: it was stored before, or a worker holds it."""
-        audio = archived.audio
-        values: dict[str, Any] = {"state": State.STORED.value, "token": None, "due_at": None, "error": None}
-        values |= {"key": audio.key, "size": audio.size, "sha256": audio.sha256, "content_type": audio.content_type}
-        values |= {"uri": audio.uri, "stored_at": archived.stored_at}
-        held = and_(copies.c.state == State.FETCHING.value, copies.c.due_at > self._now)
-        row = values | {"recording_id": recording_id, "storage": archived.storage, "attempts": 0}
-        statement = self._database.insert(copies).values(row)
-        statement = statement.on_conflict_do_update(
-            index_elements=["recording_id", "storage"],
-            set_=values,
-            where=and_(copies.c.state != State.STORED.value, not_(held)),
-        )
-        return self._connection.execute(statement.returning(copies.c.id)).scalar()
+        row = dict.fromkeys(_OF_STORED) | asdict(archived.audio) | {"state": State.STORED.value, "attempts": 0}
+        row |= {"recording_id": recording_id, "storage": archived.storage, "stored_at": archived.stored_at}
+        return self._connection.execute(self._stored_copy, row).scalar()
 
     def _why_not(self, recording_id: int, archived: ArchivedRecording) -> str:
         its_copy = copies.c.recording_id == recording_id, copies.c.storage == archived.storage

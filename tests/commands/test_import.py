@@ -219,3 +219,48 @@ def test_only_a_configured_storage_is_imported(deployment):
     done = deployment.run("recordings", "import", "file:///elsewhere")
     assert done.exit_code == 1
     assert "is not in STORAGE_URL" in done.stderr
+
+
+# A folder that presses Ctrl-C when a sidecar is read, as long as the file AT is there.
+INTERRUPTING = """
+from pathlib import Path
+
+import pluggy
+
+from backends.local.storage import LocalStorage
+
+hookimpl = pluggy.HookimplMarker("tapekeeper")
+
+
+class Interrupting(LocalStorage):
+    @classmethod
+    def from_url(cls, url, env):
+        storage = cls(Path(url.partition("://")[2]))
+        storage.at = Path(env["AT"])
+        return storage
+
+    def get(self, key, start=0, end=None):
+        if self.at.exists():
+            raise KeyboardInterrupt
+        return super().get(key, start, end)
+
+
+@hookimpl
+def register_storage_backends():
+    return {"interrupting": Interrupting}
+"""
+
+
+def test_an_import_that_is_interrupted_goes_on_when_it_is_repeated(deploy, vonage, lose, tmp_path):
+    (tmp_path / "plugins" / "interrupting.py").write_text(INTERRUPTING)
+    storage = f"interrupting://{tmp_path}/recordings"
+    deployment = deploy(RECORDING_HOSTS=vonage.origin, STORAGE_URL=storage, AT=str(tmp_path / "at"))
+    deployment.archive(vonage.add_file())
+    lose(deployment)
+    (tmp_path / "at").touch()
+    done = deployment.run("recordings", "import", storage)
+    assert done.exit_code == 130
+    assert "repeat the command" in done.stderr
+    (tmp_path / "at").unlink()
+    assert deployment.run("recordings", "import", storage).exit_code == 0
+    assert len(deployment.objects("recordings", "list")) == 1

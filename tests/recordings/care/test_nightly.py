@@ -11,7 +11,7 @@ from backends.local.storage import LocalStorage
 from recordings.care.nightly import LinesSource, NightlyLists
 from recordings.care.verify import Verification
 from recordings.catalogue.intake import Intake
-from recordings.errors import InvalidKey, SourceError, StorageUnavailable
+from recordings.errors import InvalidKey, SourceError, StoragePermissionError, StorageUnavailable
 from recordings.model import Call
 
 DAY = 24 * 3600
@@ -114,6 +114,25 @@ def test_a_store_that_takes_no_list_holds_up_no_other_and_is_asked_again_only_wh
     assert len(lists(desk)) == 1
     assert refusing.asked == times
     assert "NIGHTLY_LIST_DAYS=0" in caplog.text
+
+
+class Undeletable(LocalStorage):
+    """A folder under a retention policy."""
+
+    def delete(self, key):
+        raise StoragePermissionError("kept until next year")
+
+
+def test_old_lists_that_the_store_does_not_give_up_stay_and_new_ones_come(desk, vonage, clock, worker, caplog):
+    desk.storage = Undeletable(desk.folder)
+    desk.archive(vonage.add_file())
+    lists_of_worker = worker(days=1)
+    for _ in range(2):
+        clock.move(DAY)
+        lists_of_worker.start()
+        lists_of_worker.start()
+    assert len(lists(desk)) == 2
+    assert caplog.text.count("kept until next year") == 1
 
 
 def test_a_list_of_any_length_is_read_in_pieces_of_the_asked_size():
