@@ -102,6 +102,9 @@ class Settings:
         35,
         "how long raw webhook deliveries and events for programs are kept; recordings and calls stay",
     )
+    nightly_list_days: int = _setting(
+        parse.whole(0, 366), 7, "how many nightly lists of the catalogue lie in each storage; 0: none is written"
+    )
     experimental_media_api: bool = _setting(
         parse.switch, False, "allow `flask recordings sweep-source`, which asks an API that nobody has proven for Voice"
     )
