@@ -16,8 +16,9 @@ threads = 48  # 16 for answers, 19 for events, 9 for pages, 2 each for monitors 
 # gunicorn's maximum. A GET of Vonage's has everything in its URL, also a caller's custom data.
 limit_request_line = 8190
 limit_request_field_size = 16380  # above a signed token, and above what proxies add
-# Longer than nginx and AWS keep a connection (60 s): so the proxy ends it, and no request meets a closing connection.
-keepalive = 75
+# Longer than nginx (60 s), Heroku (90 s) and Caddy (120 s) keep a connection to the app: so the proxy ends it, and no
+# POST meets a closing connection. It would be lost, because a proxy does not send a POST again.
+keepalive = 130
 # Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and above the 2 s that gunicorn waits for idle
 # connections and the `CLOSE_SECONDS` that the parts take: see `closing.py`. Where requests took longer, the parts have
 # less. https://devcenter.heroku.com/articles/dynos#shutdown
