@@ -126,8 +126,7 @@ class Caddy(PrivateProxy):
         super().__init__(folder, port)
         changes = {
             "127.0.0.1:8000": f"127.0.0.1:{port}",
-            "calls.example.com {": f"{self.url} {{",
-            "\n{\n": "\n{\n\tadmin off\n",
+            "\ncalls.example.com {": f"\n{{\n\tadmin off\n}}\n\n{self.url} {{",
         }
         (folder / "Caddyfile").write_text(_changed("deploy/Caddyfile", changes))
 
