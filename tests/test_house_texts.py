@@ -15,7 +15,7 @@ import settings
 from tests.test_house import ROOT, tracked
 
 ROOMS = "webhooks|recordings|backends|plugins|console|commands|simulator|bench|tests"
-DOCUMENTS = tracked("*.md", "app.json", "Procfile", "*.yaml", "fly.toml", "Dockerfile", "deploy/*")
+DOCUMENTS = tracked("*.md", "app.json", "Procfile", "*.yaml", "fly.toml", "Dockerfile", ":(glob)deploy/*")
 DOCUMENTS = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]
 CODE = [path for path in tracked("*.py") if path.relative_to(ROOT).parts[0] != "tests"]
 
