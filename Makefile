@@ -2,15 +2,19 @@
 # make test   everything that must hold
 # make quick  the tests that need no whole deployment
 # make bench  measured beside the alternatives
+# make conformance  the JSON API against its own document (two minutes)
+# make api-docs  docs/api.md anew, after an operation has changed
 # make chaos  everything is killed at random, then asked at random: what is lost, what fails (an hour or more)
 # make lock   pin the dependencies anew
+# make vendor bring the files of others along anew, after a version in a vendor/package.json has changed
+# make screenshots  the pictures of the pages in docs/images, anew
 
 SHELL := /bin/bash
 BIN := .venv/bin
 # The lists are whole, so pip has nothing to resolve: an old one may reach for a newer release that no list knows.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
-.PHONY: demo test quick lint check bench chaos lock clean
+.PHONY: demo test quick lint check bench conformance api-docs chaos lock vendor screenshots clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m simulator.demo
@@ -31,6 +35,12 @@ check: test
 bench: .venv/bench
 	@$(BIN)/python -m bench $(BENCH)
 
+conformance: .venv/dev build/schemathesis
+	@$(BIN)/python -m tests.schemathesis.run
+
+api-docs: .venv/dev
+	@$(BIN)/python -m console.api.reference
+
 chaos: .venv/dev
 	@$(BIN)/python tests/chaos/run.py $(CHAOS)
 
@@ -47,6 +57,13 @@ chaos: .venv/dev
 .venv/bench: requirements-bench.txt | .venv/bin/python
 	@echo "Installing what the benchmarks need into .venv (once) …"
 	@$(PIP) -r requirements-bench.txt
+	@touch $@
+
+# In a virtual environment of its own: the application's must not hold its many packages.
+build/schemathesis: tests/schemathesis/requirements.txt | .venv/bin/python
+	@echo "Installing schemathesis into build/ (once) …"
+	@rm -rf $@ && $(BIN)/python -m venv $@
+	@$@/bin/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
 	@touch $@
 
 # A real Azure Blob emulator, for which Node.js is needed; without it its tests say that they were skipped.
@@ -75,6 +92,21 @@ lock:
 	$(LOCK) -o requirements.txt
 	$(LOCK) --extra dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) --extra dev --extra bench -c requirements-dev.txt -o requirements-bench.txt
+	$(subst pyproject.toml,tests/schemathesis/requirements.in,$(LOCK)) -o tests/schemathesis/requirements.txt
+
+# The locks hold hashes and no address; nothing of what is fetched is run.
+vendor:
+	@set -e; for folder in console/static/vendor console/static/swagger-ui tests/browser/vendor; do \
+	  work=$$(mktemp -d) && cp $$folder/package.json $$folder/package-lock.json $$work; \
+	  (cd $$work && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --loglevel=error \
+	    && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >/dev/null; \
+	  while read -r name path; do cp "$$work/node_modules/$$path" "$$folder/$$name"; done <$$folder/FILES; \
+	  cp $$work/package-lock.json $$folder; rm -rf $$work; \
+	  (cd $$folder && rm -f SHA256SUMS && LC_ALL=C sha256sum -- * >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS); \
+	done
+
+screenshots: .venv/dev
+	@$(BIN)/python -m tests.browser.screenshots
 
 clean:
 	rm -rf .venv build var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -26,7 +26,7 @@ def lane_of(head: bytes) -> str:
     first, _, second = _SLASHES.sub("/", path).strip("/").partition("/")
     if first == "webhooks":
         return "answers" if second.partition("/")[0] in ("answer", "fallback") else "events"
-    if second.rpartition("/")[2] in ("audio", "download"):
+    if second.rpartition("/")[2].partition(".")[0] in ("audio", "download", "export"):  # long replies
         return "audio"
     return {"healthz": "monitors", "readyz": "monitors", "metrics": "metrics"}.get(first, "pages")
 

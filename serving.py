@@ -24,6 +24,8 @@ from werkzeug.serving import is_running_from_reloader
 import settings as environment
 
 if TYPE_CHECKING:
+    from plugins.manager import Plugins
+    from recordings.care.examination import Examination
     from recordings.care.readiness import Readiness
     from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from settings import Settings
     from telling import Telling
     from webhooks.context import WebhookContext
+    from webhooks.replay import Interpreter
 
 # Servers that run the app in the process that imports it. Any other server may fork after the import, as gunicorn does
 # with --preload and uWSGI without lazy-apps; the child would have none of the threads that we started before.
@@ -74,6 +77,10 @@ class Parts(Protocol):
     def webhook_context(self) -> WebhookContext: ...
     @property
     def telling(self) -> Telling: ...
+    @property
+    def plugins(self) -> Plugins: ...
+    @property
+    def interpreter(self) -> Interpreter: ...
     def close(self) -> None: ...
 
 
@@ -94,7 +101,14 @@ class Serving:
 
         chosen = self._parts.settings
         # The readiness is made when it is asked for.
-        console.register(app, self._parts, lambda: self.readiness, chosen, version=environment.VERSION)
+        console.register(
+            app,
+            self._parts,
+            lambda: self.readiness,
+            chosen,
+            version=environment.VERSION,
+            examination=lambda: self.examination,
+        )
 
     def register_webhooks(self, app: Flask) -> None:
         """Add the routes for Vonage. Every part is made now, so that a wrong key, storage or plugin stops the start."""
@@ -175,6 +189,14 @@ class Serving:
             run = partial(storage_works, url, backend, reserve)
             checks.append(PartCheck(f"storage {number}", run, every=_STORAGE_SECONDS))
         return Readiness(checks, parts.supervisor.start)
+
+    @cached_property
+    def examination(self) -> Examination:
+        """The look at everything that `flask doctor` takes, for an operator who has no shell."""
+        from commands.doctor import findings
+        from recordings.care.examination import Examination
+
+        return Examination(lambda: findings(self._parts), lambda: findings(self._parts, at_once=True))
 
     def close(self) -> None:
         """Stop the checks. The embedded worker stops with the engine."""

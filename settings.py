@@ -128,7 +128,7 @@ class Settings:
     api_tokens: tuple[str, ...] = _setting(
         parse.tokens,
         (),
-        "who sends one of these as Bearer token may read /metrics; without any it is closed",
+        "who sends one of these as Bearer token may read /metrics, and the JSON API as a viewer",
         secret=True,
     )
     console_password: str = _setting(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simulator.application import Checkout
 
-from . import acknowledge, finding, idle, machine, memory, peaks, start, stores, throughput, wakeup
+from . import acknowledge, finding, idle, listening, machine, memory, peaks, start, stores, throughput, wakeup
 from .stage import Options
 from .table import show
 
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "stores": stores.run,
     "peaks": peaks.run,
     "finding": finding.run,
+    "listening": listening.run,
 }
 
 

@@ -11,12 +11,14 @@ from typing import Protocol
 
 from flask import Flask
 
+from recordings.care.examination import Examination
 from recordings.care.readiness import Readiness
 
-from . import access, health, metrics, pages
+from . import access, api, health, metrics, pages
+from .tokens import MonitorTokens
 
 
-class Parts(access.Parts, metrics.Parts, pages.Parts, Protocol):
+class Parts(access.Parts, api.Parts, metrics.Parts, pages.Parts, Protocol):
     """What this room uses, each part made at its first use."""
 
 
@@ -27,17 +29,28 @@ class Settings(access.DoorSettings, Protocol):
     def metrics_public(self) -> bool: ...
 
 
-def register(app: Flask, parts: Parts, readiness: Callable[[], Readiness], chosen: Settings, *, version: str) -> None:
+def register(
+    app: Flask,
+    parts: Parts,
+    readiness: Callable[[], Readiness],
+    chosen: Settings,
+    *,
+    version: str,
+    examination: Callable[[], Examination],
+) -> None:
     """Add this room's routes to the app, and the guard before them.
 
-    One of the setting's `api_tokens` opens `/metrics`, and lets `/readyz` tell what is wrong; `metrics_public` opens
-    `/metrics` to all. The parts and `readiness` are made at their first use.
+    A token, one of the setting's `api_tokens` or one of the catalogue, opens `/metrics`, and lets `/readyz` tell what
+    is wrong; `metrics_public` opens `/metrics` to all. The parts, `readiness` and `examination` are made at their first
+    use.
     """
     access.register(app, parts, chosen)
-    app.register_blueprint(pages.create_blueprint(parts, readiness, public_url=chosen.public_url))
-    app.register_blueprint(health.create_blueprint(readiness, api_tokens=chosen.api_tokens))
     app.register_blueprint(
-        metrics.create_blueprint(
-            parts, version=version, api_tokens=chosen.api_tokens, metrics_public=chosen.metrics_public
-        )
+        pages.create_blueprint(parts, readiness, examination, public_url=chosen.public_url, version=version)
+    )
+    api.register(app, parts, readiness, version=version)
+    tokens = MonitorTokens(chosen.api_tokens, lambda: parts.people)
+    app.register_blueprint(health.create_blueprint(readiness, tokens))
+    app.register_blueprint(
+        metrics.create_blueprint(parts, tokens, version=version, metrics_public=chosen.metrics_public)
     )

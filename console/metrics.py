@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Protocol
 
@@ -30,7 +30,7 @@ from recordings.model import State
 from recordings.storage import StorageBackend
 from recordings.timeouts import Deadline
 
-from .tokens import holds_token
+from .tokens import MonitorTokens
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class Parts(Protocol):
     def workers(self) -> Workers: ...
 
 
-def create_blueprint(parts: Parts, *, version: str, api_tokens: Sequence[str], metrics_public: bool) -> Blueprint:
-    """The one route: closed (404) without `api_tokens`, unless `metrics_public` opens it to all."""
+def create_blueprint(parts: Parts, tokens: MonitorTokens, *, version: str, metrics_public: bool) -> Blueprint:
+    """The one route: closed (404) where there is no token, unless `metrics_public` opens it to all."""
     blueprint = Blueprint("metrics", __name__)
     places = threading.BoundedSemaphore(_MOST_SCRAPES)
     registry = CollectorRegistry(auto_describe=False)
@@ -64,20 +64,25 @@ def create_blueprint(parts: Parts, *, version: str, api_tokens: Sequence[str], m
 
     @blueprint.get("/metrics")
     def metrics() -> Response:
-        if not metrics_public and not holds_token(request.headers.get("Authorization", ""), api_tokens):
-            return _refusal(api_tokens)
-        if not places.acquire(blocking=False):
-            return _line(503, f"{_MOST_SCRAPES} other scrapes wait for the database. Ask again later, or less often.")
-        encode, content_type = _encoder(request.headers.get("Accept", ""))
         try:
-            return Response(encode(registry), content_type=content_type)
+            if not metrics_public and not tokens.admit(request.headers.get("Authorization", "")):
+                return _refusal(tokens)
+            return _scrape(registry, places)
         except CatalogueUnavailable as error:
             log.warning("/metrics cannot be answered. %s", error)
             return _line(503, "The database cannot be read. Check DATABASE_URL, and that the database is up.")
-        finally:
-            places.release()
 
     return blueprint
+
+
+def _scrape(registry: CollectorRegistry, places: threading.BoundedSemaphore) -> Response:
+    if not places.acquire(blocking=False):
+        return _line(503, f"{_MOST_SCRAPES} other scrapes wait for the database. Ask again later, or less often.")
+    try:
+        encode, content_type = _encoder(request.headers.get("Accept", ""))
+        return Response(encode(registry), content_type=content_type)
+    finally:
+        places.release()
 
 
 class _Catalogue(Collector):
@@ -142,10 +147,14 @@ def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
         return choose_encoder("")
 
 
-def _refusal(tokens: Sequence[str]) -> Response:
-    if not tokens:
+def _refusal(tokens: MonitorTokens) -> Response:
+    try:
+        is_open = tokens.exist()
+    except CatalogueUnavailable:
+        is_open = False
+    if not is_open:
         abort(404)
-    reply = _line(401, "Send one of API_TOKENS: Authorization: Bearer <token>")
+    reply = _line(401, "Send a token that flask tokens add made, or one of API_TOKENS: Authorization: Bearer <token>")
     reply.headers["WWW-Authenticate"] = "Bearer"
     return reply
 

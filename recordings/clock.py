@@ -1,9 +1,9 @@
-"""The time of day, how a time is written, and how people write one."""
+"""The time of day, how a time and a duration are written, and how people write a time."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _YEARS = range(1970, 2200)
@@ -17,6 +17,13 @@ def utc_now() -> datetime:
 def iso_utc(moment: datetime) -> str:
     """An aware datetime as ISO 8601 in UTC, such as `2026-11-22T12:00:00Z`; with its fraction of a second, if any."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def clock_text(seconds: float) -> str:
+    """Seconds as a player shows them: `3:05`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def moment_from(text: str, now: datetime) -> datetime:
@@ -36,3 +43,13 @@ def moment_from(text: str, now: datetime) -> datetime:
             f"{text!r} is no point in time: write 2026-11-22, 2026-11-22T12:30Z, or 30m, 12h, 7d for so long ago."
         )
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def end_from(text: str, now: datetime) -> datetime:
+    """The same for the end of a range: a date alone means the end of that day, as in "from Monday until Friday"."""
+    moment = moment_from(text, now)
+    try:
+        date.fromisoformat(text.strip())
+    except ValueError:
+        return moment
+    return moment + timedelta(days=1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TypeVar
 
 Answer = TypeVar("Answer")
@@ -35,6 +36,24 @@ class Deadline:
     def left(self) -> float:
         """The seconds that are left; 0.0 once the deadline has passed."""
         return max(0.0, self._end - self._ticks())
+
+
+_READS_END: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar("reads_end", default=None)
+
+
+@contextmanager
+def reading_until(deadline: Deadline) -> Iterator[None]:
+    """Within the block each view of the database that has no deadline of its own ends at this one."""
+    token = _READS_END.set(deadline)
+    try:
+        yield
+    finally:
+        _READS_END.reset(token)
+
+
+def deadline_of_reads() -> Deadline | None:
+    """The deadline of the nearest `reading_until` around the caller; None: there is none."""
+    return _READS_END.get()
 
 
 class NoAnswer(Exception):

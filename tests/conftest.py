@@ -176,7 +176,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.timeout(0))
-        if {"chaos", "journeys", "contract"} & set(item.nodeid.split("/")):
+        if {"browser", "chaos", "journeys", "contract"} & set(item.nodeid.split("/")):
             item.add_marker("slow")
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from commands.parts import with_parts
+from recordings.catalogue.as_json import delivery_as_json_object
 
-from .options import as_json_object, outcome_option, since_option
+from .options import outcome_option, since_option
 
 if TYPE_CHECKING:
     from recordings.catalogue.inbox import Inbox, StoredDelivery
@@ -43,7 +44,7 @@ def command(
     deliveries = parts.inbox.listing(outcome=outcome, since=since, recording_uuid=recording_uuid)
     if as_json:
         for stored in deliveries:
-            click.echo(json.dumps(as_json_object(stored)))
+            click.echo(json.dumps(delivery_as_json_object(stored)))
     else:
         _show_table(deliveries)
 

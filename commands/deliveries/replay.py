@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from commands.parts import with_parts
-from recordings.errors import CatalogueUnavailable, TapekeeperError
+from commands.recordings.access_notes import note_access
 
 from .options import DeliveryNumber, outcome_option, since_option
 
 if TYPE_CHECKING:
+    from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox, Interpret
 
 
@@ -29,6 +31,8 @@ _MEANINGS = {
 class Parts(Protocol):
     """What this command uses. `interpreter` says what a stored delivery means by the settings of today."""
 
+    @property
+    def database(self) -> Database: ...
     @property
     def inbox(self) -> Inbox: ...
     @property
@@ -56,23 +60,21 @@ def command(
         raise click.UsageError("Name deliveries by their numbers, or all of one kind: --outcome refused.")
     if delivery_ids and since:
         raise click.UsageError("--since goes with --outcome, not with numbers.")
+    from recordings.care.replays import replay_each
+
     wanted = delivery_ids or [stored.id for stored in parts.inbox.listing(outcome=outcome, since=since)]
-    successes = [_replay(parts, delivery_id, as_json) for delivery_id in wanted]
+    note_access(parts.database, "replay", detail=_detail(delivery_ids, outcome, len(wanted)))
+    successes = []
+    for attempt in replay_each(parts.inbox, wanted, parts.interpreter):
+        text = attempt.problem or f"it was {attempt.before} before. {_MEANINGS[attempt.outcome or '']}"
+        click.echo(json.dumps(asdict(attempt)) if as_json else f"{attempt.id}: {text}")
+        successes.append(attempt.problem is None)
     if not as_json:
         click.echo(f"{sum(successes)} of {len(successes)} were taken in.", err=True)
     sys.exit(0 if all(successes) else 1)
 
 
-def _replay(parts: Parts, delivery_id: int, as_json: bool) -> bool:
-    """Replay one delivery and print what came of it. True when it was taken in."""
-    result: dict[str, Any] = {"id": delivery_id, "before": None, "outcome": None, "problem": None}
-    try:
-        replayed = parts.inbox.replay(delivery_id, parts.interpreter)
-        result |= {"before": replayed.before.outcome, "outcome": replayed.accepted.outcome}
-    except CatalogueUnavailable:
-        raise
-    except TapekeeperError as error:
-        result["problem"] = str(error)
-    text = result["problem"] or f"it was {result['before']} before. {_MEANINGS[result['outcome']]}"
-    click.echo(json.dumps(result) if as_json else f"{delivery_id}: {text}")
-    return result["problem"] is None
+def _detail(delivery_ids: tuple[int, ...], outcome: str | None, number: int) -> str:
+    if len(delivery_ids) == 1:
+        return f"delivery {delivery_ids[0]}"
+    return f"{number} deliveries, {outcome}" if outcome else f"{number} deliveries"

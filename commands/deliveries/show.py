@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from commands.parts import with_parts
+from recordings.catalogue.as_json import delivery_as_json_object
 
-from .options import DeliveryNumber, as_json_object
+from .options import DeliveryNumber
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
@@ -35,7 +36,7 @@ def command(parts: Parts, delivery_id: int, as_json: bool) -> None:
     Exit code 1 when it is not kept.
     """
     stored = parts.inbox.find(delivery_id)
-    particulars = as_json_object(stored) | _body(stored.delivery.body) | {"led_to": _led_to(parts, stored)}
+    particulars = delivery_as_json_object(stored) | _body(stored.delivery.body) | {"led_to": _led_to(parts, stored)}
     click.echo(json.dumps(particulars) if as_json else _as_text(particulars))
 
 

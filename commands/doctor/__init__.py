@@ -25,12 +25,16 @@ _COLOURS = {OK: "green", WARNING: "yellow", ERROR: "red"}
 
 
 class _Check(NamedTuple):
-    """`needs` are variables. While one of them is wrong, the check is left out: it would look at the wrong thing."""
+    """`needs` are variables. While one of them is wrong, the check is left out: it would look at the wrong thing.
+
+    `at_once`: it looks at settings alone, and waits for nothing.
+    """
 
     part: str
     run: Callable[[Any], Iterator[DoctorFinding]]
     needs: tuple[str, ...] = ()
     mend: str = "Mend it and run flask doctor again."
+    at_once: bool = False
 
 
 def _checks() -> tuple[_Check, ...]:
@@ -38,11 +42,11 @@ def _checks() -> tuple[_Check, ...]:
 
     database = "Check DATABASE_URL, and that the database is up."
     return (
-        _Check("versions", settings.versions),
-        _Check("settings", settings.values),
-        _Check("key", settings.key),
-        _Check("hosts", settings.hosts, ("RECORDING_HOSTS",)),
-        _Check("flows", settings.flows, ("CALL_FLOW", "FORWARD_TO", "VONAGE_NUMBER", "MODERATORS")),
+        _Check("versions", settings.versions, at_once=True),
+        _Check("settings", settings.values, at_once=True),
+        _Check("key", settings.key, at_once=True),
+        _Check("hosts", settings.hosts, ("RECORDING_HOSTS",), at_once=True),
+        _Check("flows", settings.flows, ("CALL_FLOW", "FORWARD_TO", "VONAGE_NUMBER", "MODERATORS"), at_once=True),
         _Check("plugins", parts.plugins, ("PLUGINS_DIR",)),
         _Check("template", settings.template),
         _Check("database", parts.database, ("DATABASE_URL",), database),
@@ -64,7 +68,7 @@ def command(as_json: bool) -> None:
     """
     counts: Counter[str] = Counter()
     with opened(tolerant=True) as parts:
-        for finding in _findings(parts):
+        for finding in findings(parts):
             counts[finding.level] += 1
             _show(finding, as_json)
     totals = [f"{counts[level]} {level}{'' if counts[level] == 1 else 's'}" for level in (ERROR, WARNING)]
@@ -72,9 +76,12 @@ def command(as_json: bool) -> None:
     sys.exit(1 if counts[ERROR] else 0)
 
 
-def _findings(parts: Any) -> Iterator[DoctorFinding]:
+def findings(parts: Any, *, at_once: bool = False) -> Iterator[DoctorFinding]:
+    """All that is found. With `at_once`: only what the settings alone tell."""
     wrong = {problem.name for problem in parts.problems}
     for check in _checks():
+        if at_once and not check.at_once:
+            continue
         missing = sorted(wrong & set(check.needs))
         if missing:
             yield warning(check.part, f"Not looked at: {', '.join(missing)} is wrong.", f"Correct {missing[0]} first.")

@@ -1,4 +1,4 @@
-"""The one place at which a command says that somebody gets to hear a recording or to see many of them."""
+"""The one place at which a command writes down who did what: who hears, exports, retries, replays or adopts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def note_access(database: Database, action: str, *, recording_id: int | None = None, detail: str = "") -> None:
-    """Write down that the person at this shell plays, downloads or exports: before the first byte is handed out.
+    """Write down what the person at this shell does, before it is done: before the first byte is handed out.
 
-    `action` is `play`, `download` or `export`; `recording_id` is the row of the recording, None for a whole list. The
-    detail holds no number.
+    `action` is one of the audit's, such as `play`; `recording_id` is the row of the recording, None for a whole list.
+    The detail holds no telephone number.
     """
     from recordings.access import Action
     from recordings.catalogue.audit import Audit

@@ -9,13 +9,18 @@ import click
 from commands.deliveries.options import DeliveryNumber
 from commands.parts import with_parts
 
+from .access_notes import note_access
+
 if TYPE_CHECKING:
+    from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox, Interpret
 
 
 class Parts(Protocol):
     """What this command uses. `interpreter` says what a stored delivery means by the settings of today."""
 
+    @property
+    def database(self) -> Database: ...
     @property
     def inbox(self) -> Inbox: ...
     @property
@@ -33,6 +38,10 @@ def command(parts: Parts, delivery_id: int) -> None:
     and the recording's copies are due at once. Only where no copy is stored yet, and only once you know that the
     delivery is Vonage's.
     """
+    stored = parts.inbox.find(delivery_id)
+    note_access(
+        parts.database, "adopt", recording_id=stored.recording_id, detail=f"delivery {delivery_id}, {stored.outcome}"
+    )
     copy_ids = parts.inbox.adopt(delivery_id, parts.interpreter)
     count = f"{len(copy_ids)} {'copy is' if len(copy_ids) == 1 else 'copies are'}"
     click.echo(f"The recording has the URL of delivery {delivery_id} now; {count} due. A running worker fetches it.")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import click
 
 from commands.parts import with_parts
-from recordings.catalogue.as_json import as_json_object
 
 from .access_notes import note_access
 from .new_file import new_file
@@ -25,12 +21,6 @@ if TYPE_CHECKING:
     from recordings.catalogue.filters import RecordingFilter
     from recordings.catalogue.search import Found
     from recordings.storage import StorageBackend
-
-_COLUMNS = (
-    *("recording_uuid", "conversation_uuid", "state", "start_time", "end_time", "received_at", "from", "to"),
-    *("direction", "flow", "format", "channels", "seconds", "size", "application_id", "storage", "key", "sha256"),
-    "error",
-)
 
 
 class Parts(Protocol):
@@ -106,49 +96,25 @@ def _progress(rows: Iterator[Found], length: int | None) -> Iterator[Iterator[Fo
 
 
 def _jsonl(parts: Parts, rows: Iterable[Found], target: BinaryIO) -> list[str]:
-    for found in rows:
-        target.write(_line(found))
+    from recordings.catalogue.exports import as_jsonl
+
+    target.writelines(as_jsonl(rows))
     return []
-
-
-def _line(found: Found) -> bytes:
-    return json.dumps(as_json_object(found.recording) | {"seconds": found.seconds}).encode() + b"\n"
 
 
 def _csv(parts: Parts, rows: Iterable[Found], target: BinaryIO) -> list[str]:
-    # With a byte-order mark, by which Excel knows that this is UTF-8.
-    text = io.TextIOWrapper(target, encoding="utf-8-sig", newline="", write_through=True)
-    writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
-    for found in rows:
-        writer.writerow(_cells(found))
-    text.detach()
+    from recordings.catalogue.exports import as_csv
+
+    target.writelines(as_csv(rows))
     return []
 
 
-def _cells(found: Found) -> list[Any]:
-    whole = as_json_object(found.recording) | {"seconds": found.seconds}
-    of_copies = {
-        name: "; ".join(str(copy[name]) for copy in whole["copies"] if copy[name] is not None)
-        for name in ("storage", "key", "sha256", "error")
-    }
-    return [_harmless((whole | of_copies)[name]) for name in _COLUMNS]
-
-
-def _harmless(value: Any) -> Any:
-    """A caller chooses his name. A spreadsheet must not take it for a formula.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not value[1:].isdigit():
-        return f"'{value}"
-    return value
-
-
 def _zip(parts: Parts, rows: Iterable[Found], target: BinaryIO) -> list[str]:
+    from recordings.catalogue.exports import json_line
+
     from .zip_export import write_zip
 
     def note(found: Found) -> None:
         note_access(parts.database, "export", recording_id=found.id, detail=".zip")
 
-    return write_zip(rows, parts.storages, target, note=note, line=_line)
+    return write_zip(rows, parts.storages, target, note=note, line=json_line)

@@ -18,7 +18,6 @@ from .options import chosen_filter, filter_options
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
     from recordings.catalogue.search import Found
-    from recordings.model import Recording
 
 _COLUMNS = (
     *(("recording", 36), ("when", 20), ("from → to", 29), ("duration", 8), ("flow", 12), ("state", 8)),
@@ -84,7 +83,7 @@ def _cells(found: Found) -> list[str]:
         recording.recording_uuid,
         _moment(recording.start_time or recording.received_at),
         f"{recording.from_ or '-'} → {recording.to or '-'}",
-        _duration(found.seconds, recording),
+        found.duration("~") or "-",
         recording.flow or "-",
         recording.state.value,
         "; ".join(dict.fromkeys(copy.error or copy.key or copy.storage for copy in recording.copies)) or "-",
@@ -93,15 +92,3 @@ def _cells(found: Found) -> list[str]:
 
 def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _duration(seconds: float | None, recording: Recording) -> str:
-    announced = seconds is None
-    if seconds is None and recording.start_time and recording.end_time:
-        seconds = (recording.end_time - recording.start_time).total_seconds()
-    if seconds is None or seconds < 0:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    clock = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-    return f"~{clock}" if announced else clock

@@ -9,6 +9,7 @@ import click
 
 from commands.parts import with_parts
 
+from .access_notes import note_access
 from .show import recordings_with
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def command(parts: Parts, recording_uuid: str, as_json: bool) -> None:
 
     A running worker takes the copies up within seconds. Exit code 1 when there is no such recording.
     """
+    from recordings.catalogue.listing import last_row
+
     recordings_with(parts.database, recording_uuid)
+    note_access(parts.database, "retry", recording_id=last_row(parts.database, recording_uuid))
     due = parts.schedule.retry(recording_uuid)
     if as_json:
         click.echo(json.dumps({"recording_uuid": recording_uuid, "copies_due": len(due)}))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from flask import Flask
 
 from .door import DemoDoor, DoorSettings, Parts
-from .errors import register_error_pages
+from .errors import fill_json, register_error_pages
 from .guard import Guard, current_actor, public, require, visitor
 from .headers import csp_nonce, register_headers
 from .identity import Identities
@@ -18,7 +18,17 @@ from .peers import Peers
 from .sessions import configure_sessions
 from .signing_in import create_blueprint
 
-__all__ = ["DoorSettings", "Parts", "csp_nonce", "current_actor", "public", "register", "require", "visitor"]
+__all__ = [
+    "DoorSettings",
+    "Parts",
+    "csp_nonce",
+    "current_actor",
+    "fill_json",
+    "public",
+    "register",
+    "require",
+    "visitor",
+]
 
 
 def register(app: Flask, parts: Parts, chosen: DoorSettings) -> None:

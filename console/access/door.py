@@ -75,8 +75,8 @@ def is_for_machines(path: str) -> bool:
 
 
 def is_api(path: str) -> bool:
-    """Whether a program asks for this path, which wants JSON and may show a token."""
-    return path.startswith("/api/")
+    """Whether a program asks for this path, which wants JSON and may show a token. The API's manual is a page."""
+    return path.startswith("/api/") and path != "/api/docs"
 
 
 def is_loopback(host: object) -> bool:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Flask, Request, session
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask import Flask, Request, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 
 from recordings.errors import CatalogueUnavailable
 
 from .door import Parts, is_for_machines
 
-IDLE = timedelta(hours=12)  # a session ends when nothing was asked for so long
+IDLE = timedelta(hours=12)  # a session ends when nobody has asked for anything for so long
+BY_ITSELF = "X-Asked-By-Itself"  # the header of a request that an open page makes without a person
 _KEY = "session"
 
 
@@ -55,3 +56,13 @@ class _Sessions(SecureCookieSessionInterface):
             except CatalogueUnavailable:  # no error is handled before there is a session: see `require_session`
                 return None
         return super().open_session(app, request)
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        """As Flask decides; but only a person who opens a page makes the session last longer.
+
+        An image, a piece of audio, or a look of an open page may arrive after the person has signed out, and would
+        bring the session back. https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Dest
+        """
+        opens_a_page = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+        prolongs = session.modified or (opens_a_page and BY_ITSELF not in request.headers)
+        return super().should_set_cookie(app, session) and prolongs

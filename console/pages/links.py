@@ -1,6 +1,7 @@
-"""The links to a list of recordings: `?q=` holds the filter and the place in the list, encrypted and signed.
+"""The addresses of lists: `?q=` holds what was searched for and the place in the list, encrypted and signed.
 
-An address ends in browsers' histories and in the logs of proxies, so nobody may read a telephone number out of it.
+An address ends in browsers' histories and in the logs of proxies, so nobody may read a telephone number or a name out
+of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from recordings.errors import InvalidInput
 
 STALE = "This link is not whole, or another Tapekeeper made it. Open the list of recordings, and search again."
 EVERYTHING = RecordingFilter()
+_STALE = (
+    "This link is not whole, or another Tapekeeper made it. Open the page from the top of any page, and search again."
+)
+_RECORDINGS = "pages.recordings"
 _LONGEST = 8000  # characters of a link's `q`
 
 
@@ -33,22 +38,48 @@ class Place:
 
 
 class Links:
-    """Makes and reads links to the list. `key` gives the secret that all processes share, once it is needed."""
+    """Makes and reads links to the lists. `key` gives the secret that all processes share, once it is needed."""
 
     def __init__(self, key: Callable[[], bytes]) -> None:
         self._key = key
 
     @property
     def secret(self) -> bytes:
-        """What signs the cursors of the list."""
+        """What signs the cursors of the list of recordings."""
         return self._key()
+
+    # --- Any list ----------------------------------------------------------------------------------------------------
+
+    def sealed(self, endpoint: str, values: Mapping[str, Any], **address: Any) -> str:
+        """The address of this endpoint with these values, which nobody can read; those that are None are left out."""
+        given = {name: value for name, value in values.items() if value is not None}
+        if not given:
+            return url_for(endpoint, **address)
+        document = json.dumps([endpoint, given]).encode()
+        return url_for(endpoint, **address, q=self._box().encrypt(document).decode().rstrip("="))
+
+    def opened(self, query: Mapping[str, str], endpoint: str) -> dict[str, Any]:
+        """The values in an address that `sealed` made for this endpoint; none without a `q`. Raises `InvalidInput`."""
+        if set(query) - {"q"}:
+            raise InvalidInput("A search does not stand in an address here: use the form of the page.")
+        if "q" not in query:
+            return {}
+        try:
+            made_for, values = json.loads(self._box().decrypt(f"{query['q'][:_LONGEST]}===".encode()))
+        except (InvalidToken, ValueError):
+            raise InvalidInput(_STALE) from None
+        if made_for != endpoint:
+            raise InvalidInput(_STALE)
+        return dict(values)
+
+    # --- The list of recordings --------------------------------------------------------------------------------------
 
     def to(self, place: Place) -> str:
         """The address of this page of the list."""
         if place == Place():
-            return url_for("pages.recordings")
+            return url_for(_RECORDINGS)
         values = {"filter": filter_fields(place.filter), "cursor": place.cursor, "before": place.before}
-        return url_for("pages.recordings", q=self._box().encrypt(json.dumps(values).encode()).decode())
+        return self.sealed(_RECORDINGS, values)
 
     def to_filter(self, filter: RecordingFilter) -> str:
         """The address of the first page of the recordings that a filter chooses."""
@@ -64,9 +95,9 @@ class Links:
         if "q" not in query:
             return Place()
         try:
-            values: dict[str, Any] = json.loads(self._box().decrypt(query["q"][:_LONGEST].encode()))
-            return Place(parse_filter(values["filter"]), values["cursor"], values["before"])
-        except (InvalidToken, InvalidFilter, ValueError):
+            values = self.opened(query, _RECORDINGS)
+            return Place(parse_filter(values["filter"]), values.get("cursor"), values["before"])
+        except (InvalidInput, InvalidFilter):
             raise InvalidInput(STALE) from None
 
     def _box(self) -> Fernet:

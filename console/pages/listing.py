@@ -13,13 +13,15 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
+from console.access import current_actor
+from recordings.access import Role
 from recordings.catalogue.search import InvalidFilter, Page, RecordingFilter, filter_fields, parse_filter, search
 from recordings.errors import InvalidInput
 from recordings.model import State
 
 from .links import EVERYTHING, STALE, Links, Place
 from .parts import Parts
-from .wording import state_word
+from .wording import MOVING, state_word
 
 _ROWS = 50
 _HOW = {"exact": "is", "prefix": "starts with", "suffix": "ends with"}
@@ -83,6 +85,8 @@ def _shown(page: Page, place: Place, links: Links) -> dict[str, Any]:
     after = Place(place.filter, page.next_cursor, last)
     return {
         "page": page,
+        "may_hear": current_actor().may(Role.LISTENER),
+        "is_moving": any(found.recording.state in MOVING for found in page.rows),
         "first": place.before + 1,
         "last": last,
         "chosen": [(sentence, links.to_filter(without)) for sentence, without in conditions(place.filter)],

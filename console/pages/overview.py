@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, render_template
@@ -11,16 +12,20 @@ from flask.typing import ResponseReturnValue
 
 from console.access import current_actor
 from recordings.access import Role
+from recordings.care.attention import Attention, Kind
 from recordings.care.notice_texts import describe
 from recordings.care.readiness import Readiness, Report
+from recordings.catalogue.daily import recordings_since
 from recordings.catalogue.search import RecordingFilter
-from recordings.catalogue.stats import Totals, totals
+from recordings.catalogue.stats import DAYS, Totals, totals
 from recordings.catalogue.troubles import Trouble, Troubles
 from recordings.clock import utc_now
 from recordings.model import State
 
 from .links import Links
 from .parts import Parts
+from .pile_words import WORDS
+from .plot import OUTCOMES, plot
 
 _FOR_OPERATORS = "An operator of this console sees why, and so does whoever reads the log."
 _FEW = 5_000  # recordings, which are counted within milliseconds: whoever has just placed a call sees it
@@ -35,11 +40,12 @@ _LISTS = {
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Something that needs a hand: what it is, what to do, and the address of the recordings that it is about."""
+    """Something that needs a hand: what it is, what to do, the recordings that it is about, and the pile for orders."""
 
     fact: str
     advice: str
     link: str | None = None
+    pile: Kind | None = None
 
 
 def add_routes(blueprint: Blueprint, parts: Parts, readiness: Callable[[], Readiness], links: Links) -> None:
@@ -53,17 +59,23 @@ def add_routes(blueprint: Blueprint, parts: Parts, readiness: Callable[[], Readi
 
 
 def _shown(parts: Parts, report: Report, links: Links) -> dict[str, Any]:
-    troubles = Troubles(parts.database)
+    troubles, now = Troubles(parts.database), utc_now()
     counted = totals(parts.database, few=_FEW)
+    day = recordings_since(parts.database, now - timedelta(days=1))
     return {
-        "needs": list(_needs(troubles.count(), report, links)),
+        "needs": [*_needs(troubles.count(), report, links), *_deliveries(Attention(parts))],
         "starting": report.unknown,
         "totals": counted,
         "storages": _storages(counted, parts),
         "states": _STATES,
         "deletion": troubles.next_deletion(),
         "workers": parts.workers.living(),
-        "now": utc_now(),
+        "now": now,
+        "flow": [(name, sum(day.get(state, 0) for state in outcome)) for name, outcome in OUTCOMES.items()],
+        "came": sum(day.values()),
+        "empty": day.get(State.EMPTY, 0),
+        "plot": plot(counted.days, now.date(), DAYS),
+        "outcomes": list(OUTCOMES),
     }
 
 
@@ -76,9 +88,22 @@ def _needs(counts: Mapping[Trouble, int], report: Report, links: Links) -> Itera
     for kind, number in counts.items():
         if number:
             chosen = _LISTS.get(kind)
-            yield Need(*describe(kind, number), links.to_filter(chosen) if chosen else None)
+            pile = Kind(kind.value) if kind.value in set(Kind) else None
+            fact, advice = describe(kind, number)
+            link = links.to_filter(chosen) if chosen else None
+            yield Need(fact, WORDS[pile].mend if pile else advice, link, pile)
     for part, sentence in report.warnings.items():
         yield Need(f"The {part} needs a look", sentence if is_operator else _FOR_OPERATORS)
+
+
+def _deliveries(attention: Attention) -> Iterator[Need]:
+    """What Vonage has sent in vain."""
+    for kind in (Kind.CONFLICTS, Kind.REFUSED):
+        number = attention.pile(kind).number
+        if number:
+            yield Need(
+                f"There {'is' if number == 1 else 'are'} {WORDS[kind].counted(number)}", WORDS[kind].mend, pile=kind
+            )
 
 
 def _storages(counted: Totals, parts: Parts) -> list[tuple[str, list[int], int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -14,26 +13,28 @@ from console.access import current_actor, require
 from recordings.access import Action, Role
 from recordings.catalogue.inbox import StoredDelivery
 from recordings.catalogue.search import Found
-from recordings.masking import masked
 from recordings.model import Recording, State
 from recordings.timeouts import TimeLimit
 
+from .links import Links
 from .parts import ROW, Parts, recording_in
 from .probe import probe
 from .timeline import timeline
+from .wording import MOVING, readable
 
 _LOOK = TimeLimit(0.7)  # seconds: a page is there within one, whatever its storages do
 _MOST_EVENTS = 10
 _IDLE = (State.PENDING, State.WAITING, State.BLOCKED, State.FAILED)
 
 
-def add_routes(blueprint: Blueprint, parts: Parts, *, look: TimeLimit = _LOOK) -> None:
+def add_routes(blueprint: Blueprint, parts: Parts, links: Links, *, look: TimeLimit = _LOOK) -> None:
     """The page of a recording. `look` limits the wait for its storages."""
 
     @blueprint.get(f"/recordings/{ROW}")
     def recording(row_id: int) -> ResponseReturnValue:
         found = recording_in(parts, row_id)
-        return render_template("pages/recording.html", **_shown(parts, found, look))
+        who_heard = links.sealed("pages.activity", {"recording": found.recording.recording_uuid})
+        return render_template("pages/recording.html", **_shown(parts, found, look), who_heard=who_heard)
 
     @blueprint.post(f"/recordings/{ROW}/retry")
     @require(Role.OPERATOR)
@@ -64,6 +65,7 @@ def _shown(parts: Parts, found: Found, look: TimeLimit) -> dict[str, Any]:
         "is_operator": is_operator,
         "events": timeline(parts, found, with_people=is_operator),
         "deliveries": list(_deliveries(parts, recording)) if is_operator else [],
+        "is_moving": recording.state in MOVING,
         "idle": sum(copy.state in _IDLE for copy in recording.copies),
     }
 
@@ -72,13 +74,4 @@ def _deliveries(parts: Parts, recording: Recording) -> Iterator[tuple[StoredDeli
     """The webhooks that announced the recording, while they are kept, each with its body as people read it."""
     for stored in islice(parts.inbox.listing(recording_uuid=recording.recording_uuid), _MOST_EVENTS):
         if stored.delivery.application_id == recording.application_id:
-            yield stored, _readable(parts.inbox.find(stored.id).delivery.body)
-
-
-def _readable(body: bytes) -> str:
-    text = body.decode("utf-8", "replace")
-    try:
-        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):  # shown as it came
-        return masked(text)
-    return masked(text)
+            yield stored, readable(parts.inbox.find(stored.id).delivery.body)

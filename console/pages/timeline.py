@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from recordings.access import Action
+from recordings.catalogue.copies import claim_times
 from recordings.catalogue.listing import call_history, transcripts
 from recordings.catalogue.search import Found
-from recordings.model import Recording
+from recordings.masking import masked
+from recordings.model import Recording, State
 
 from .parts import Parts
+from .wording import size
 
 _MOST_ACTIONS = 100
 _DONE = {
@@ -19,6 +22,8 @@ _DONE = {
     Action.DOWNLOAD.value: "{} downloaded it",
     Action.EXPORT.value: "{} exported it",
     Action.RETRY.value: "{} had it tried again",
+    Action.REPLAY.value: "{} replayed its event",
+    Action.ADOPT.value: "{} adopted the address of another event",
 }
 
 
@@ -33,7 +38,7 @@ class Moment:
 
 def timeline(parts: Parts, found: Found, *, with_people: bool) -> list[Moment]:
     """What is known of the recording's life. Who heard it is told only `with_people`."""
-    moments = [*_of_call(parts, found.recording), *_of_recording(found.recording)]
+    moments = [*_of_call(parts, found.recording), *_of_recording(found.recording), *_of_copies(parts, found)]
     if with_people:
         moments += _of_people(parts, found.id)
     return sorted(moments, key=lambda moment: moment.at)
@@ -52,9 +57,23 @@ def _of_recording(recording: Recording) -> Iterator[Moment]:
     if recording.end_time:
         yield Moment(recording.end_time, "The recording ended")
     yield Moment(recording.received_at, "Vonage announced the recording")
-    for copy in recording.copies:
+
+
+def _of_copies(parts: Parts, found: Found) -> Iterator[Moment]:
+    """The last attempt at each copy, of which alone the time is kept, and the receipt of the storage."""
+    began = claim_times(parts.database, found.id)
+    for copy in found.recording.copies:
         if copy.stored_at:
-            yield Moment(copy.stored_at, "Stored", copy.storage)
+            receipt = [
+                size(copy.size) if copy.size is not None else "",
+                f"SHA-256 {copy.sha256}" if copy.sha256 else "",
+            ]
+            yield Moment(copy.stored_at, "Stored", ", ".join([copy.storage, *filter(None, receipt)]))
+        elif copy.storage in began and copy.attempts:
+            running = copy.state is State.FETCHING
+            what = f"Attempt {copy.attempts} {'began' if running else 'brought no audio'}"
+            error = "" if running or not copy.error else f": {masked(copy.error)}"
+            yield Moment(began[copy.storage], what, f"{copy.storage}{error}")
 
 
 def _of_people(parts: Parts, row_id: int) -> Iterator[Moment]:

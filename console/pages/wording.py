@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from recordings.catalogue.search import Found
+from recordings.masking import masked
 from recordings.model import State
 
+_MOST_SHOWN = 64 * 1024  # bytes of a body
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
+MOVING = (State.PENDING, State.FETCHING)  # soon another one: a page that shows it is brought up to date often
 STATES = {
     State.PENDING: "Its turn has not come yet; a worker takes it by itself.",
     State.FETCHING: "A worker is fetching it now.",
@@ -44,17 +48,7 @@ def until_then(time: datetime, now: datetime) -> str:
 
 def duration(found: Found) -> str:
     """`3:05`, as it was measured from the audio; `about 3:05`, as Vonage announced it; or nothing."""
-    if found.seconds is not None:
-        return clock(found.seconds)
-    start, end = found.recording.start_time, found.recording.end_time
-    return f"about {clock((end - start).total_seconds())}" if start and end and end >= start else ""
-
-
-def clock(seconds: float) -> str:
-    """Seconds as a player shows them: `1:02:03`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return found.duration("about ")
 
 
 def size(number: int) -> str:
@@ -65,4 +59,24 @@ def size(number: int) -> str:
     return f"{number / 1024**power:.1f} {_UNITS[power - 1]}"
 
 
-FILTERS = (state_word, state_meaning, moment, until_then, duration, clock, size)
+def ago(seconds: float) -> str:
+    """For how long something has been so: `8 s`, `3 minutes`, `5 hours`."""
+    for length, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def readable(body: bytes) -> str:
+    """What somebody sent, as people read it: JSON with a line for each field, secrets masked, no control characters."""
+    text = body[:_MOST_SHOWN].decode("utf-8", "replace")
+    text = "".join(sign if sign.isprintable() or sign in "\t\r\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    if len(body) <= _MOST_SHOWN:
+        try:
+            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        except (ValueError, RecursionError):  # no JSON: shown as it came
+            return masked(text)
+    return masked(text) + ("" if len(body) <= _MOST_SHOWN else "\n… and more: flask deliveries show")
+
+
+FILTERS = (state_word, state_meaning, moment, until_then, duration, size, ago, masked)

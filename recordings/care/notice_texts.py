@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from recordings.catalogue.troubles import MOST, Trouble
+from recordings.catalogue.piles import MOST
+from recordings.catalogue.troubles import Trouble
 
 
 class Change(StrEnum):

@@ -41,11 +41,15 @@ class PartCheck:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A sentence for each part that cannot be used, that deserves a warning, or that was not looked at so far."""
+    """A sentence for each part that cannot be used, that deserves a warning, or that was not looked at so far.
+
+    `ages`: for how many seconds the last result of each part has been known.
+    """
 
     problems: Mapping[str, str] = field(default_factory=dict)
     warnings: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    ages: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ class Readiness:
     def report(self) -> Report:
         """What is known now. Waits for nothing."""
         problems, warnings, unknown = {}, {}, {}
+        ages = {part.check.part: self._ticks() - part.result.at for part in self._parts if part.result}
         for part in self._parts:
             name, result = part.check.part, part.result
             if problem := self._lateness(part) or (result and result.problem):
@@ -140,7 +145,7 @@ class Readiness:
                 unknown[name] = "It is being looked at for the first time."
             elif result.warning:
                 warnings[name] = result.warning
-        return Report(problems, warnings, unknown)
+        return Report(problems, warnings, unknown, ages)
 
     def _lateness(self, part: _Part) -> str | None:
         began, result, now = part.began, part.result, self._ticks()

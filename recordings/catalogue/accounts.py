@@ -26,9 +26,10 @@ RESERVED = "admin"  # the name of whoever signs in by CONSOLE_PASSWORD
 class Account:
     """One person. `generation` is another one after each change of the password: sessions of before are over.
 
-    Without a password only a single sign-on proxy lets the person in.
+    Without a password only a single sign-on proxy lets the person in. `id` is that of its row.
     """
 
+    id: int
     name: str
     role: Role
     generation: str
@@ -61,6 +62,12 @@ class Accounts:
         row = self._row(name)
         return None if row is None else _account(row)
 
+    def in_row(self, row_id: int) -> Account | None:
+        """The account in this row; None: there is none."""
+        with self.database.read() as connection:
+            row = connection.execute(select(accounts).where(accounts.c.id == row_id)).first()
+        return None if row is None else _account(row)
+
     def check(self, name: str, password: str) -> Account | None:
         """The account, if this is its password. An unknown name takes as long as a wrong password."""
         row = self._row(name)
@@ -74,20 +81,20 @@ class Accounts:
             raise InvalidInput(
                 f"{RESERVED} is the name of whoever signs in by CONSOLE_PASSWORD: choose another, such as a person's."
             )
-        account = Account(name, role, _new_generation(), password is not None, self._clock())
-        row = {
-            "name": account.name,
-            "role": account.role.word,
+        values = {
+            "name": name,
+            "role": role.word,
             "password_hash": None if password is None else hash_password(password),
-            "generation": account.generation,
-            "created_at": account.created_at,
+            "generation": _new_generation(),
+            "created_at": self._clock(),
         }
-        statement = self.database.insert(accounts).values(row).on_conflict_do_nothing(index_elements=["name"])
+        statement = self.database.insert(accounts).values(values).on_conflict_do_nothing(index_elements=["name"])
         with self.database.write() as connection:
-            if connection.execute(statement.returning(accounts.c.id)).first() is None:
+            row = connection.execute(statement.returning(accounts)).first()
+            if row is None:
                 raise InvalidInput(f"There is an account {name} already. Change it with: flask accounts role {name} …")
             self._note(connection, by, Action.ACCOUNT_ADDED, f"{name}, {role.word}")
-        return account
+            return _account(row)
 
     def set_role(self, name: str, role: Role, *, by: Actor) -> None:
         """Give an account another role, from its next request on."""
@@ -126,7 +133,7 @@ class Accounts:
 
 
 def _account(row: Row[Any]) -> Account:
-    return Account(row.name, Role.of(row.role), row.generation, row.password_hash is not None, row.created_at)
+    return Account(row.id, row.name, Role.of(row.role), row.generation, row.password_hash is not None, row.created_at)
 
 
 def _unknown(name: str) -> InvalidInput:

@@ -1,12 +1,15 @@
-"""A recording as programs see it: `flask recordings list --json` prints this, and events to programs carry it."""
+"""Recordings and deliveries as programs see them: on the command line with `--json`, in the API, and in events."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recordings.clock import iso_utc
 from recordings.model import Copy, Recording
+
+if TYPE_CHECKING:
+    from .inbox import StoredDelivery
 
 
 def as_json_object(recording: Recording) -> dict[str, Any]:
@@ -44,6 +47,26 @@ def copy_as_json_object(copy: Copy) -> dict[str, Any]:
         "error": copy.error,
         "stored_at": plain(copy.stored_at),
         "next_attempt_at": plain(copy.next_attempt_at),
+    }
+
+
+def delivery_as_json_object(stored: StoredDelivery) -> dict[str, Any]:
+    """A delivery without its body; what can be given to `json.dumps`."""
+    delivery = stored.delivery
+    return {
+        "id": stored.id,
+        "received_at": iso_utc(stored.received_at),
+        "route": delivery.route,
+        "outcome": stored.outcome,
+        "problem": stored.problem,
+        "recording_uuid": stored.recording_uuid,
+        "method": delivery.method,
+        "query": delivery.query,
+        "content_type": delivery.content_type,
+        "signed": delivery.signed,
+        "jti": delivery.jti,
+        "application_id": delivery.application_id,
+        "body_size": stored.body_size,
     }
 
 

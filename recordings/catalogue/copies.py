@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select
@@ -55,6 +56,13 @@ def state_of(database: Database, copy_id: int) -> tuple[State, str | None]:
     with database.read() as connection:
         row = connection.execute(select(*copies.c["state", "error"]).where(copies.c.id == copy_id)).one()
         return State(row.state), row.error
+
+
+def claim_times(database: Database, recording_id: int) -> dict[str, datetime]:
+    """When a worker last took each copy of this recording, by storage; copies that none took are left out."""
+    query = select(*copies.c["storage", "claimed_at"]).where(copies.c.recording_id == recording_id)
+    with database.read() as connection:
+        return {row.storage: row.claimed_at for row in connection.execute(query) if row.claimed_at}
 
 
 # --- Stored copies ---------------------------------------------------------------------------------------------------

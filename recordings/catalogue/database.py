@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from recordings.errors import CatalogueUnavailable
-from recordings.timeouts import Deadline
+from recordings.timeouts import Deadline, deadline_of_reads
 
 from .engines import POSTGRES_CONNECTIONS, PostgresEngine, detached, interrupted_at, sqlite_engine
 from .outages import translated
@@ -85,8 +85,11 @@ class Database:
 
     @contextmanager
     def read(self, deadline: Deadline | None = None) -> Iterator[Connection]:
-        """A consistent view that takes no write lock. Raises `CatalogueUnavailable`. Without a deadline it has 30 s."""
-        deadline = deadline or Deadline(_READ_SECONDS)
+        """A consistent view that takes no write lock. Raises `CatalogueUnavailable`.
+
+        Without a deadline it has that of `reading_until`, or 30 s.
+        """
+        deadline = deadline or deadline_of_reads() or Deadline(_READ_SECONDS)
         with translated():
             self._prepare(deadline)
             if self.sqlite:

@@ -9,11 +9,11 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
-from recordings.clock import iso_utc, moment_from, utc_now
-from recordings.errors import TapekeeperError
+from recordings.clock import end_from, iso_utc, moment_from, utc_now
+from recordings.errors import InvalidInput
 from recordings.model import State
 
 NumberMatch = Literal["exact", "prefix", "suffix"]
@@ -28,10 +28,8 @@ _NUMBER_SIGNS = " +-.()/"  # people write them into numbers
 _YES, _NO = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
 
-class InvalidFilter(TapekeeperError):
+class InvalidFilter(InvalidInput):
     """A filter or a cursor that cannot be used; the message says what was wrong and what is right."""
-
-    retryable = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,21 +160,14 @@ def _number(name: str, text: str, now: datetime) -> str:
     return digits
 
 
-def _since(name: str, text: str, now: datetime) -> datetime:
-    try:
-        return moment_from(text, now)
-    except ValueError as error:
-        raise InvalidFilter(f"{name}: {error}") from None
+def _moment(parse: Callable[[str, datetime], datetime]) -> Callable[[str, str, datetime], datetime]:
+    def parse_field(name: str, text: str, now: datetime) -> datetime:
+        try:
+            return parse(text, now)
+        except ValueError as error:
+            raise InvalidFilter(f"{name}: {error}") from None
 
-
-def _until(name: str, text: str, now: datetime) -> datetime:
-    """A date alone means the end of that day, as in "from Monday until Friday"."""
-    moment = _since(name, text, now)
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return moment
-    return moment + timedelta(days=1)
+    return parse_field
 
 
 def _seconds(name: str, text: str, now: datetime) -> float:
@@ -205,8 +196,8 @@ _FIELDS: dict[str, tuple[str, Callable[[str, str, datetime], Any]]] = {
     "number_match": ("number_match", _choice(*NUMBER_MATCHES)),
     "conversation": ("conversation", _text),
     "recording_uuid": ("recording_uuid", _text),
-    "since": ("since", _since),
-    "until": ("until", _until),
+    "since": ("since", _moment(moment_from)),
+    "until": ("until", _moment(end_from)),
     "min_seconds": ("min_seconds", _seconds),
     "format": ("format", _choice(*FORMATS)),
     "application": ("application", _text),

@@ -47,7 +47,8 @@ class NotAdoptable(TapekeeperError):
 class StoredDelivery:
     """A delivery in the inbox. `outcome` is one of `OUTCOMES`; `problem` says why it could not be used.
 
-    `token` is the Authorization header of a refused one; `body_size` is in bytes; `recording_uuid` is what it led to.
+    `token` is the Authorization header of a refused one; `body_size` is in bytes; `recording_uuid` is what it led to,
+    in the row `recording_id`.
     """
 
     id: int
@@ -57,6 +58,7 @@ class StoredDelivery:
     problem: str | None
     recording_uuid: str | None
     body_size: int
+    recording_id: int | None = None
     token: str = field(default="", repr=False)
 
 
@@ -115,7 +117,7 @@ class Inbox:
         self, *, outcome: str | None = None, since: datetime | None = None, recording_uuid: str | None = None
     ) -> Iterator[StoredDelivery]:
         """The deliveries without their bodies, oldest first, read in pages."""
-        query = _LISTED
+        query = LISTED
         if outcome:
             query = query.where(REFUSED if outcome == "refused" else deliveries.c.outcome == outcome)
         if since:
@@ -127,19 +129,19 @@ class Inbox:
             page = query.where(deliveries.c.id > last).order_by(deliveries.c.id).limit(_PAGE)
             with self.database.read() as connection:
                 rows = connection.execute(page).all()
-            yield from (_stored_delivery(row, b"") for row in rows)
+            yield from (stored_delivery(row, b"") for row in rows)
             if len(rows) < _PAGE:
                 return
             last = rows[-1].id
 
     def find(self, delivery_id: int) -> StoredDelivery:
         """One delivery, whole. Raises `NoSuchDelivery`."""
-        query = _LISTED.add_columns(deliveries.c.body, deliveries.c.token).where(deliveries.c.id == delivery_id)
+        query = LISTED.add_columns(deliveries.c.body, deliveries.c.token).where(deliveries.c.id == delivery_id)
         with self.database.read() as connection:
             row = connection.execute(query).first()
         if row is None:
             raise NoSuchDelivery(f"There is no delivery {delivery_id}. See all with: flask deliveries list")
-        return _stored_delivery(row, row.body, row.token or "")
+        return stored_delivery(row, row.body, row.token or "")
 
     def events_of(self, delivery_id: int) -> list[dict[str, Any]]:
         """The call events and the transcriptions that a delivery brought, as plain values."""
@@ -204,19 +206,22 @@ class Inbox:
         return forgotten
 
 
-_LISTED: Select[Any] = select(
+# Every delivery without its body, with what it led to.
+LISTED: Select[Any] = select(
     *deliveries.c["id", "received_at", "route", "method", "query", "content_type", "application_id", "signed", "jti"],
     *deliveries.c["outcome", "problem"],
     func.length(deliveries.c.body).label("body_size"),
     recordings.c.recording_uuid,
+    deliveries.c.recording_id,
 ).select_from(deliveries.outerjoin(recordings, recordings.c.id == deliveries.c.recording_id))
 
 
-def _stored_delivery(row: Row[Any], body: bytes, token: str = "") -> StoredDelivery:
+def stored_delivery(row: Row[Any], body: bytes, token: str = "") -> StoredDelivery:
+    """The delivery in a row of `LISTED`."""
     names = ("route", "method", "query", "content_type", "application_id", "signed", "jti")
     delivery = Delivery(**{name: getattr(row, name) for name in names}, body=bytes(body))
     facts = (row.id, row.received_at, delivery, row.outcome, row.problem, row.recording_uuid, row.body_size)
-    return StoredDelivery(*facts, token=token)
+    return StoredDelivery(*facts, row.recording_id, token)
 
 
 def _announces(event: Event, recording_uuid: str | None) -> TypeGuard[Announcement]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +35,7 @@ from recordings.timeouts import Deadline
 
 from .database import Database
 from .outgoing import OutgoingEvents
+from .piles import Pile, pile
 from .tables import call_events, calls, recordings
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,14 @@ _ARRIVED = _arrived()
 def _missing(since: datetime | None) -> ColumnElement[bool]:
     lacking = and_(calls.c.expectation == "missing", not_(_ARRIVED))
     return lacking if since is None else and_(lacking, calls.c.missing_at >= since)
+
+
+@dataclass(frozen=True, slots=True)
+class MissingPage:
+    """Some of the calls. The next page begins `before` the row `next_before`; None: nothing is left."""
+
+    calls: tuple[Call, ...]
+    next_before: int | None
 
 
 class MissingCalls:
@@ -133,10 +143,31 @@ class MissingCalls:
                 return
             last = rows[-1].id
 
+    def page(self, *, since: datetime | None = None, before: int | None = None, limit: int = 50) -> MissingPage:
+        """The calls that lack their recording now, the newest first: those whose row comes before this one."""
+        query = _CALLS.where(_missing(since)).order_by(calls.c.id.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(calls.c.id < before)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return MissingPage(tuple(map(_call, rows[:limit])), rows[limit - 1].id if len(rows) > limit else None)
+
     def count(self, deadline: Deadline | None = None, *, since: datetime | None = None) -> int:
         """How many calls lack their recording now. With `since`: only calls whose recording was found missing since."""
         with self.database.read(deadline) as connection:
             return connection.execute(select(func.count()).select_from(calls).where(_missing(since))).scalar_one()
+
+    def pile(self, *, since: datetime | None = None) -> Pile:
+        """How many calls lack their recording now, and the newest of them; of those found missing since."""
+        with self.database.read() as connection:
+            return pile(connection, calls, _missing(since))
+
+    def set_aside(self, *, upto: int, most: int, since: datetime | None = None) -> int:
+        """On a person's word these calls, up to the row `upto`, count as missing no longer. Returns how many."""
+        chosen = select(calls.c.id).where(_missing(since), calls.c.id <= upto).order_by(calls.c.id).limit(most)
+        with self.database.write() as connection:
+            ids = list(connection.scalars(chosen))
+            return len(_settle(connection, ids, ("missing",), expectation="aside"))
 
     def _overdue(self) -> Select[Any]:
         over_by = self._clock() - self._grace

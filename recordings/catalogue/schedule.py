@@ -21,6 +21,7 @@ from .leases import DEATHS_TOLERATED, claimable
 from .tables import copies, recordings
 
 _IDLE = [state.value for state in (State.FAILED, State.BLOCKED, State.WAITING, State.PENDING)]
+_AT_ONCE = 500  # copies in one transaction, because new events wait while one is written
 _NOT_BY_ITSELF = (State.STORED.value, State.FAILED.value)
 
 
@@ -81,6 +82,24 @@ class Schedule:
             if ids:
                 self.database.notify_workers(connection)
             return ids
+
+    def retry_all(self, state: State, *, upto: int, most: int) -> int:
+        """Make the copies in this state due now: of those up to the row `upto`, `most` at most. Returns how many."""
+        due = {"state": State.PENDING.value, "due_at": self._clock()}
+        done = 0
+        while done < most:
+            chosen = select(copies.c.id).where(copies.c.state == state.value, copies.c.id <= upto)
+            some = chosen.limit(min(_AT_ONCE, most - done))
+            statement = update(copies).where(copies.c.id.in_(some), copies.c.state == state.value).values(due)
+            with self.database.write() as connection:
+                ids = connection.scalars(statement.returning(copies.c.id)).all()
+                follow_copies(connection, ids)
+                if ids:
+                    self.database.notify_workers(connection)
+            if not ids:
+                break
+            done += len(ids)
+        return done
 
     def requeue_blocked(self) -> None:
         """At a worker's start: make the blocked copies due at once, since only a person can mend what blocks them.

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal, select, tuple_
 
+from recordings.clock import clock_text
 from recordings.model import Recording
 
 from .cursors import Place, to_cursor, to_place
@@ -35,6 +36,13 @@ class Found:
     recording: Recording
     seconds: float | None
     channels: int | None
+
+    def duration(self, announced: str) -> str:
+        """`3:05` as it was measured; the same after `announced`, as Vonage announced it; "" where nothing is known."""
+        if self.seconds is not None:
+            return clock_text(self.seconds)
+        start, end = self.recording.start_time, self.recording.end_time
+        return f"{announced}{clock_text((end - start).total_seconds())}" if start and end and end >= start else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +151,12 @@ _FIRST_ROW = 0  # before the rows of a moment: their ids begin with 1
 
 
 def _since(place: Place) -> ColumnElement[bool]:
-    return _columns() >= _values(place)
+    # Of the time alone Postgres knows how many rows are within a range; of two columns together it guesses badly.
+    return and_(recordings.c.received_at >= place.received_at, _columns() >= _values(place))
 
 
 def _before(place: Place) -> ColumnElement[bool]:
-    return _columns() < _values(place)
+    return and_(recordings.c.received_at <= place.received_at, _columns() < _values(place))
 
 
 def _columns() -> ColumnElement[Any]:
@@ -180,11 +189,12 @@ def _count(connection: Connection, plan: Plan, filter: RecordingFilter, bounds: 
     horizon = _horizon(connection, plan, window, bounds.window) if plan.sparse else None
     if horizon:
         window = (*window, _since(horizon))
+    most = min(bounds.counted, bounds.counted_of_number) if filter.number else bounds.counted
     number = 0
     for branch in plan.branches:
-        rows = select(recordings.c.id).where(*branch, *plan.others, *window).limit(bounds.counted + 1).subquery()
+        rows = select(recordings.c.id).where(*branch, *plan.others, *window).limit(most + 1).subquery()
         number += connection.execute(select(func.count()).select_from(rows)).scalar_one()
-    return min(number, bounds.counted), number > bounds.counted or horizon is not None
+    return min(number, most), number > most or horizon is not None
 
 
 # Made once: making a statement costs more than running it.

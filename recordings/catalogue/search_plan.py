@@ -27,12 +27,14 @@ class Bounds:
     """What a page may cost, in rows.
 
     `few`: so many are sorted as quickly as they are read in their order. `window`: a page looks at no more where few
-    rows may be wanted. `counted`: here counting ends. `walked`: the size of a page where all are read.
+    rows may be wanted. `counted`: here counting ends; of a number, whose rows lie far apart, at `counted_of_number`.
+    `walked`: the size of a page where all are read.
     """
 
     few: int = 1000
     window: int = 20_000
     counted: int = 10_000
+    counted_of_number: int = 1000
     walked: int = 200
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
@@ -18,9 +18,11 @@ from recordings.clock import utc_now
 from recordings.model import State
 from recordings.timeouts import Deadline
 
+from .daily import Days, recordings_by_day
 from .database import Database
 from .tables import REFUSED, copies, deliveries, figures, recordings
 
+DAYS = 30  # that are counted one by one
 COUNTED_EVERY = 45.0  # seconds: an alert is right within a minute, with the time that counting takes
 _FRESH = timedelta(seconds=90)
 _JUST_NOW = timedelta(seconds=30)  # another worker has counted
@@ -44,11 +46,15 @@ _REFUSED_TIMES = (
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`copies` and `bytes` by (storage, state), those that are 0 left out. `age`: seconds since they were counted."""
+    """`copies` and `bytes` by (storage, state), those that are 0 left out; the recordings of the last `DAYS` days.
+
+    `age`: seconds since they were counted.
+    """
 
     recordings: int
     copies: Mapping[tuple[str, State], int] = field(default_factory=dict)
     bytes: Mapping[tuple[str, State], int] = field(default_factory=dict)
+    days: Days = field(default_factory=dict)
     age: float = 0.0
 
 
@@ -72,8 +78,9 @@ def count(
 def totals(database: Database, *, few: int = 0, clock: Callable[[], datetime] = utc_now) -> Totals:
     """How much there is of everything; fewer recordings than `few` are counted anew. Raises `CatalogueUnavailable`."""
     with database.read() as connection:
-        written = _totals(connection, clock())
-        return _counted(connection) if written.recordings < few else written
+        now = clock()
+        written = _totals(connection, now)
+        return _counted(connection, now) if written.recordings < few else written
 
 
 def write_figures(database: Database, *, clock: Callable[[], datetime] = utc_now) -> bool:
@@ -83,7 +90,7 @@ def write_figures(database: Database, *, clock: Callable[[], datetime] = utc_now
         if row is not None and abs(clock() - row.counted_at) < _JUST_NOW:
             return False
         now = clock()
-        values = {"counted_at": now, "document": _document(_counted(connection))}
+        values = {"counted_at": now, "document": _document(_counted(connection, now))}
     statement = database.insert(figures).values(id=_THE_ROW, **values)
     with database.write() as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
@@ -93,27 +100,35 @@ def write_figures(database: Database, *, clock: Callable[[], datetime] = utc_now
 def _totals(connection: Connection, now: datetime) -> Totals:
     row = connection.execute(_FIGURES).first()
     if row is None or abs(now - row.counted_at) > _FRESH:  # in the future, by a clock that is wrong
-        return _counted(connection)
+        return _counted(connection, now)
     return _from_document(row.document, max(0.0, (now - row.counted_at).total_seconds()))
 
 
-def _counted(connection: Connection) -> Totals:
+def _counted(connection: Connection, now: datetime) -> Totals:
     rows = connection.execute(_COPIES).all()
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return Totals(
         connection.execute(_RECORDINGS).scalar_one(),
         {(row.storage, State(row.state)): row.number for row in rows},
         {(row.storage, State(row.state)): int(row.bytes) for row in rows if row.bytes},
+        recordings_by_day(connection, midnight - timedelta(days=DAYS - 1)),
     )
 
 
 def _document(counted: Totals) -> str:
     keys = counted.copies
     rows = [[storage, state, keys[storage, state], counted.bytes.get((storage, state), 0)] for storage, state in keys]
-    return json.dumps({"recordings": counted.recordings, "copies": rows})
+    days = {day.isoformat(): numbers for day, numbers in counted.days.items()}
+    return json.dumps({"recordings": counted.recordings, "copies": rows, "days": days})
 
 
 def _from_document(document: str, age: float) -> Totals:
     written = json.loads(document)
     rows = [((storage, State(state)), number, size) for storage, state, number, size in written["copies"]]
     copies_by_key = {key: number for key, number, _ in rows}
-    return Totals(written["recordings"], copies_by_key, {key: size for key, _, size in rows if size}, age)
+    bytes_by_key = {key: size for key, _, size in rows if size}
+    days = {
+        date.fromisoformat(day): {State(state): number for state, number in numbers.items()}
+        for day, numbers in written.get("days", {}).items()  # a worker of a former version wrote none
+    }
+    return Totals(written["recordings"], copies_by_key, bytes_by_key, days, age)

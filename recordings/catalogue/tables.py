@@ -206,7 +206,7 @@ calls = Table(
     Column("completed_at", UtcTime),
     Column(
         "expectation", String(16)
-    ),  # of a recording: expected, met, missing, none; NULL where the NCCO did not record
+    ),  # of a recording: expected, met, missing, aside (by a person), none; NULL where the NCCO did not record
     Column("missing_at", UtcTime),
     _known_index("joined_key", "id"),
     Index(None, "expectation"),

@@ -18,11 +18,10 @@ from recordings.model import State
 
 from .database import Database
 from .missing import MissingCalls
+from .piles import MOST
 from .schedule import Schedule
 from .tables import copies, recordings
 from .workers import Workers
-
-MOST = 10_001
 
 # Vonage deletes a recording 30 days after it was made, so it can be helped until then.
 # https://developer.vonage.com/en/voice/voice-api/guides/recording

@@ -9,6 +9,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,17 @@ SIGN_SECONDS = 15.0  # between two signs of life
 LIVE_SECONDS = 60.0  # a worker that was not seen for so long counts as gone
 _FORGOTTEN = timedelta(days=1)
 _LEAVE_SECONDS = 2.0  # a process that stops has no time for a database that is away
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """A worker that gave a sign of life within the last day. `lives`: within the last minute."""
+
+    host: str
+    pid: int
+    started_at: datetime
+    seen_at: datetime
+    lives: bool
 
 
 class Workers:
@@ -52,6 +64,14 @@ class Workers:
             return
         with self.database.write(Deadline(_LEAVE_SECONDS)) as connection:
             connection.execute(delete(workers).where(workers.c.id == row["id"]))
+
+    def seen(self, most: int = 100) -> list[WorkerSeen]:
+        """The workers of the last day that did not end in order; those that were seen last come first."""
+        since = self._clock() - timedelta(seconds=LIVE_SECONDS)
+        query = select(*workers.c["host", "pid", "started_at", "seen_at"])
+        with self.database.read() as connection:
+            rows = connection.execute(query.order_by(workers.c.seen_at.desc()).limit(most)).all()
+        return [WorkerSeen(row.host, row.pid, row.started_at, row.seen_at, row.seen_at >= since) for row in rows]
 
     def living(self, deadline: Deadline | None = None) -> int:
         """How many workers were seen within the last minute."""

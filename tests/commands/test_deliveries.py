@@ -60,6 +60,8 @@ def test_a_recording_is_rescued_once_the_secret_is_mended(misconfigured, deploy)
     (recording,) = mended.objects("recordings", "list")
     assert (recording["recording_uuid"], recording["flow"], recording["state"]) == ("r-1", "call", "pending")
 
+    noted = [(entry.action, entry.detail) for entry in mended.wiring.people.audit.entries()]
+    assert noted == [("replay", "1 deliveries, refused"), ("replay", "delivery 1")]
     again = mended.objects("deliveries", "replay", refused["id"])
     assert again == [{"id": 1, "before": "new", "outcome": "repeat", "problem": None}]
     assert len(mended.objects("recordings", "list")) == 1
@@ -86,6 +88,8 @@ def test_a_recording_whose_first_url_was_wrong_is_fetched_from_the_second_by_a_p
         0,
         f"The recording has the URL of delivery {conflict['id']} now; 1 copy is due. A running worker fetches it.\n",
     )
+    (entry,) = deployment.wiring.people.audit.entries(action="adopt")
+    assert (entry.recording_id, entry.detail) == (1, f"delivery {conflict['id']}, conflict")
     deployment.work()
     assert deployment.objects("recordings", "list")[0]["state"] == "stored"
     again = deployment.run("recordings", "adopt", conflict["id"])

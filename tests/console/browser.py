@@ -11,6 +11,8 @@ from recordings.access import Actor, Role
 
 PASSWORD = "correct horse battery"
 OTHER = "another horse battery"
+# What a page may load: a file of ours. No script stands in a page itself.
+SCRIPT = r'<script (?:defer|type="module") src="(/[^"]+)"(?: nonce="[^"]+")?></script>'
 BY = Actor("root", Role.ADMIN, None, "command")
 
 

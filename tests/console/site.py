@@ -32,9 +32,9 @@ class Site:
         assert browser.sign_in(role.word).status_code == 303
         return browser
 
-    def call(self, number="447700900001", *, stored=True, **changes):
+    def call(self, number="447700900001", *, stored=True, channels=1, **changes):
         """A call from this number was recorded; the address of its page."""
-        file = self.vonage.add_file()
+        file = self.vonage.add_file(channels=channels)
         event, copy_ids = self.deployment.announce(**{"recording_url": file.url, "size": file.size} | changes)
         words = {"flow": "call", "format": "mp3", "channels": 1}
         self.deployment.wiring.intake.note_call(

@@ -291,3 +291,13 @@ def test_the_fixed_tokens_are_viewers_and_a_revoked_one_is_nobody(opened):
     assert deployment.client.get("/api/admin", headers=bearer).status_code == 200
     tokens.revoke("grafana", by=BY)
     assert deployment.client.get("/api/admin", headers=bearer).status_code == 401
+
+
+def test_a_page_that_is_left_open_does_not_make_its_session_last_longer(opened):
+    browser = Browser(opened(CONSOLE_PASSWORD=PASSWORD))
+    browser.sign_in()
+    assert "Set-Cookie" in browser.get("/me").headers
+    assert "Set-Cookie" not in browser.get("/me", headers={"X-Asked-By-Itself": "yes"}).headers
+    # A reply that is under way while the person signs out must not bring the session back.
+    assert "Set-Cookie" not in browser.get("/me", headers={"Sec-Fetch-Dest": "audio"}).headers
+    assert "Set-Cookie" in browser.get("/me", headers={"Sec-Fetch-Dest": "document"}).headers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
@@ -17,15 +18,17 @@ from recordings.catalogue.tables import copies, recordings
 from recordings.model import State
 from tests.test_house import ROOT
 
-from .browser import PASSWORD, Browser
+from .browser import PASSWORD, SCRIPT, Browser
 from .site import Site, found_by, links_of, text_of
 
-VENDOR = ROOT / "console/static/vendor"
+VENDORS = [ROOT / "console/static/vendor", ROOT / "tests/browser/vendor"]
 
 
 def pages(site):
     """The address of each page."""
-    return ["/", "/recordings", site.call(), site.call(stored=False)]
+    lists = ["/", "/recordings", "/attention", "/deliveries", "/activity", "/system"]
+    piles = [f"/attention/{kind}" for kind in ("blocked", "failed", "missing", "conflicts", "refused")]
+    return [*lists, *piles, site.call(), site.call(stored=False), "/deliveries/1"]
 
 
 def loaded(browser, path):
@@ -38,12 +41,18 @@ def loaded(browser, path):
 # --- The door ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/recordings", "/recordings/1", "/recordings/1/audio", "/static/tapekeeper.css"])
+PATHS = [
+    *("/", "/recordings", "/recordings/1", "/recordings/1/audio", "/recordings/1/download"),
+    *("/attention", "/attention/failed", "/deliveries", "/deliveries/1", "/activity", "/system"),
+]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/static/tapekeeper.css"])
 def test_no_page_is_there_unless_the_console_is_set_up(deploy, path):
     assert deploy().client.get(path).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/recordings", "/recordings/1", "/recordings/1/audio", "/recordings/1/download"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_stranger_is_sent_to_sign_in_and_then_back(deploy, path):
     browser = Browser(deploy(CONSOLE_PASSWORD=PASSWORD))
     reply = browser.get(path)
@@ -51,7 +60,7 @@ def test_a_stranger_is_sent_to_sign_in_and_then_back(deploy, path):
     assert browser.sign_in().headers["Location"] == path
 
 
-@pytest.mark.parametrize("path", ["/", "/recordings", "/recordings/1", "/recordings/1/audio"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_catalogue_that_is_away_is_a_plain_page(deploy, tmp_path, path):
     (tmp_path / "folder.db").mkdir()
     client = deploy(CONSOLE_PASSWORD=PASSWORD, DATABASE_URL=f"sqlite:///{tmp_path}/folder.db").client
@@ -112,17 +121,18 @@ def test_no_page_has_a_script_or_a_style_of_its_own_or_loads_from_elsewhere(site
     for path in (*pages(site), "/nothing"):
         reply = browser.get(path)
         page = reply.get_data(as_text=True)
-        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", page)
+        assert not re.search(r"<script|<style|\sstyle=|\son\w+=|javascript:", re.sub(SCRIPT, "", page))
         assert not re.search(r'(?:href|src|action)="(?!/|#)', page)
-        assert "nonce" not in reply.headers["Content-Security-Policy"]
-        for file in re.findall(r'<link [^>]*href="([^"]+)"', page):
+        assert reply.headers["Content-Security-Policy"].count("nonce") == 2 * page.count("nonce=")
+        for file in re.findall(r'<link [^>]*href="([^"]+)"', page) + re.findall(SCRIPT, page):
             assert loaded(browser, file)
 
 
 def test_the_first_page_is_light(site):
     browser = site.browser(Role.OPERATOR)
     page = browser.get("/")
-    files = re.findall(r'<link [^>]*href="([^"]+)"', page.get_data(as_text=True))
+    text = page.get_data(as_text=True)
+    files = re.findall(r'<link [^>]*href="([^"]+)"', text) + re.findall(SCRIPT, text)
     assert len(page.data) + sum(len(loaded(browser, path)) for path in files) < 150 * 1024
 
 
@@ -133,13 +143,28 @@ def test_a_page_below_a_public_path_links_below_it(deploy, vonage):
     assert not re.search(r'(?:href|src|action)="/(?!tapes/)', shown)
 
 
-def test_files_of_others_are_as_they_were_published():
-    lines = (VENDOR / "SHA256SUMS").read_text().splitlines()
+def test_style_sheets_and_scripts_are_compressed_for_whoever_takes_that_and_pages_are_not(site):
+    browser, taken = site.browser(Role.VIEWER), {"Accept-Encoding": "gzip"}
+    for name in ("tapekeeper.css", "app.js", "vendor/pico.min.css", "vendor/wavesurfer.esm.js", "icon.svg"):
+        file = f"/static/{name}"
+        with browser.get(file, headers=taken) as small, browser.get(file) as plain:
+            assert gzip.decompress(small.data) == plain.data
+            assert "Content-Encoding" not in plain.headers
+            assert "Accept-Encoding" in set(small.vary) & set(plain.vary)
+            known = {"If-None-Match": small.headers["ETag"]}
+        with browser.get(file, headers=taken | known) as same:
+            assert same.status_code == 304
+    assert "Content-Encoding" not in browser.get("/", headers=taken).headers
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=["pages", "browser tests"])
+def test_files_of_others_are_as_they_were_published(vendor):
+    lines = (vendor / "SHA256SUMS").read_text().splitlines()
     sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
-    files = {path.name for path in VENDOR.iterdir()} - {"SHA256SUMS"}
+    files = {path.name for path in vendor.iterdir()} - {"SHA256SUMS"}
     assert sums.keys() == files
     for name, digest in sums.items():
-        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest, name
+        assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == digest, name
 
 
 def test_the_pages_are_there_on_postgres_too(deploy, vonage, postgres_url):
@@ -192,6 +217,7 @@ def test_the_overview_of_an_empty_catalogue_says_what_to_do_first(site, until):
     ],
 )
 def test_the_overview_says_what_needs_a_hand_and_leads_there(site, state, fact, advice):
+    site.deployment.wiring.workers.sign()  # that no worker lives would be a need, too
     page = site.call(stored=False)
     site.call()
     with site.deployment.wiring.database.write() as connection:

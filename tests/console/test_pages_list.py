@@ -177,5 +177,25 @@ def test_a_form_that_was_not_sent_from_the_page_is_refused(site):
 def test_what_others_have_written_is_shown_and_not_obeyed(site):
     site.call("<script>alert(1)</script>")
     page = site.browser(Role.VIEWER).get("/recordings").get_data(as_text=True)
-    assert "<script" not in page
+    assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_listener_plays_in_the_list_what_is_stored_and_a_viewer_does_not(site):
+    stored, due = site.call(), site.call(stored=False)
+    heard = site.browser(Role.LISTENER).get("/recordings").get_data(as_text=True)
+    assert f'<audio controls preload="none" src="{stored}/audio"' in heard
+    assert f"{due}/audio" not in heard
+    assert "<audio" not in site.browser(Role.VIEWER).get("/recordings").get_data(as_text=True)
+
+
+def test_an_open_page_asks_anew_more_often_while_something_moves(site):
+    site.call()
+    browser = site.browser(Role.VIEWER)
+    assert 'data-refresh="15"' in browser.get("/recordings").get_data(as_text=True)
+    moving = site.call(stored=False)
+    for path in ("/recordings", moving):
+        assert 'data-refresh="3"' in browser.get(path).get_data(as_text=True)
+    problem = browser.post("/recordings", browser.token("/recordings"), number="12", number_match="suffix")
+    assert problem.status_code == 400
+    assert "data-refresh" not in problem.get_data(as_text=True), "a form that was not taken stays as it was filled in"

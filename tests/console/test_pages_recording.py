@@ -48,6 +48,28 @@ def test_a_listener_hears_and_downloads_and_both_are_noted(site):
     assert site.noted("download") == [("listener", row)]
 
 
+def measure(site):
+    while site.deployment.wiring.waveforms.make_next():
+        pass
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_page_draws_the_waveform_once_it_is_made_and_to_look_at_it_is_not_to_listen(site, channels):
+    page = site.call(channels=channels)
+    browser = site.browser(Role.LISTENER)
+    missing = browser.get(f"{page}/waveform")
+    assert missing.status_code == 404
+    assert "a worker makes it after archiving" in text_of(missing)
+    assert "data-waveform" not in browser.get(page).get_data(as_text=True)
+    measure(site)
+    assert f'data-waveform="{page}/waveform"' in browser.get(page).get_data(as_text=True)
+    drawn = browser.get(f"{page}/waveform").json
+    assert drawn["channels"] == len(drawn["peaks"]) == channels
+    assert drawn["duration"] == pytest.approx(8.6, abs=0.3)
+    assert all(0 <= peak <= 1 for lane in drawn["peaks"] for peak in lane)
+    assert site.noted("play") == []
+
+
 @pytest.mark.parametrize("path", ["audio", "download"])
 def test_what_cannot_be_noted_is_not_played(site, path):
     page = site.call()
@@ -68,14 +90,15 @@ def test_a_viewer_sees_the_page_and_hears_nothing(site):
     reply = browser.get(page)
     assert "<audio" not in reply.get_data(as_text=True)
     assert "you need the role listener; yours is viewer" in text_of(reply)
-    for path in (f"{page}/audio", f"{page}/download"):
+    measure(site)
+    for path in (f"{page}/audio", f"{page}/download", f"{page}/waveform"):
         refused = browser.get(path)
         assert refused.status_code == 403
         assert "This needs the role listener" in text_of(refused)
     assert site.noted("play") == site.noted("download") == []
 
 
-@pytest.mark.parametrize("path", ["", "/audio", "/download"])
+@pytest.mark.parametrize("path", ["", "/audio", "/download", "/waveform"])
 @pytest.mark.parametrize("row", ["1", "9223372036854775807", "9223372036854775808", "0", "-1", "x", "1" * 400])
 def test_a_recording_that_is_not_there_is_a_404(site, row, path):
     reply = site.browser(Role.LISTENER).get(f"/recordings/{row}{path}")

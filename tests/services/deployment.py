@@ -32,6 +32,7 @@ class Deployment:
     def __init__(self, environ):
         self.environ = environ
         self.app = create_app(environ)
+        self.app.config["API_READ_SECONDS"] = 60.0  # the machine may be slow
         self.wiring = self.app.extensions["tapekeeper"]
         self.client = self.app.test_client()
 

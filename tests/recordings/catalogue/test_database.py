@@ -19,7 +19,7 @@ from sqlalchemy import insert, inspect, select, text
 from recordings.catalogue.database import MIGRATIONS, Database
 from recordings.catalogue.tables import HEAD, deliveries, metadata
 from recordings.errors import CatalogueUnavailable
-from recordings.timeouts import Deadline
+from recordings.timeouts import Deadline, reading_until
 
 MIGRATE_WHEN_TOLD = """
 import sys
@@ -253,3 +253,14 @@ def test_a_view_ends_at_its_deadline_and_the_next_is_whole(database):
         connection.execute(endless)
     with database.read() as connection:
         assert connection.execute(select(deliveries)).all() == []
+
+
+@pytest.mark.timeout(25)  # without a deadline a view has 30 s
+def test_a_view_without_a_deadline_of_its_own_ends_at_that_of_the_nearest_block(database):
+    endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+    database.try_write()
+    with reading_until(Deadline(60)), reading_until(Deadline(0.1)):
+        with pytest.raises(CatalogueUnavailable, match="interrupted"), database.read() as connection:
+            connection.execute(endless)
+        with database.read(Deadline(60)) as connection:
+            assert connection.execute(select(deliveries)).all() == []

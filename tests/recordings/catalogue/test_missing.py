@@ -208,3 +208,16 @@ def test_nothing_is_written_where_nothing_is_due(live, missing, clock, make_data
     live()
     with make_database().write():  # another process holds the write lock
         assert missing.settle() == []
+
+
+def test_a_call_that_a_person_sets_aside_counts_as_missing_no_longer(live, missing, clock):
+    live()
+    live(conversation_uuid="CON-2", uuid="another-leg")
+    clock.move(3600)
+    missing.settle()
+    pile = missing.pile()
+    assert pile.number == missing.count() > 0
+    assert missing.set_aside(upto=pile.newest - 1, most=10) == pile.number - 1
+    assert missing.count() == 1
+    assert missing.set_aside(upto=pile.newest, most=10) == 1
+    assert (missing.count(), list(missing.listing()), missing.settle()) == (0, [], [])

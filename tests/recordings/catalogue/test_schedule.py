@@ -108,3 +108,16 @@ def test_a_copy_that_lives_is_never_expired(leases, new_copy, clock, schedule):
     clock.move(50)
     assert schedule.back_off_dead(lambda attempts: 500.0) == 0
     store(leases, claim)
+
+
+def test_all_copies_in_a_state_are_due_by_one_order_up_to_the_newest_that_it_names(leases, new_copy, schedule, due_ids):
+    failed = [new_copy() for _ in range(4)]
+    for copy_id in failed:
+        leases.failed(leases.claim(copy_id), "gone")
+    blocked = new_copy()
+    leases.retry_later(leases.claim(blocked), State.BLOCKED, "wrong key", 3600)
+    assert schedule.retry_all(State.FAILED, upto=failed[2], most=2) == 2
+    assert schedule.retry_all(State.FAILED, upto=failed[2], most=100) == 1
+    assert sorted(due_ids()) == failed[:3]
+    assert schedule.retry_all(State.FAILED, upto=failed[2], most=100) == 0
+    assert schedule.retry_all(State.BLOCKED, upto=blocked, most=1) == 1

@@ -1,0 +1,84 @@
+"""`/api/recordings/<id>/audio` and `/download`: the audio, for whoever may hear it, in ranges or whole.
+
+Who hears or downloads a recording is noted before the first byte. How much a reply holds, and how many long ones run at
+once, is bounded in `console.audio`.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, request
+
+from console.access import current_actor, fill_json
+from console.audio import download_name, recording_response
+from recordings.access import Action, Role
+from recordings.catalogue.search import Found
+from recordings.model import State
+
+from .fields import row
+from .operations import Resource, View, needs
+from .parts import Parts
+from .recordings import recording_in
+
+_TYPES = ("audio/mpeg", "audio/wav", "audio/ogg", "application/octet-stream")
+_RANGE: dict[str, Any] = {
+    "in": "header",
+    "name": "Range",
+    "description": "One range of bytes. Its answer may be shorter than asked for: ask on behind its end.",
+    "schema": {"type": "string"},
+    "example": "bytes=0-1048575",
+}
+_BYTES = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+_ROW = row("recording_id")
+
+
+def _documented(view: View) -> View:
+    content = {kind: {"schema": _BYTES} for kind in _TYPES}
+    answers = {
+        "200": {"description": "All of it.", "content": content},
+        "206": {"description": "The range, or its beginning.", "content": content},
+        "304": {"description": "It is the audio whose ETag If-None-Match names."},
+    }
+    return Resource.doc(responses=answers, parameters=[_RANGE, "IF_NONE_MATCH"])(view)  # type: ignore[no-any-return]
+
+
+def create_resource(parts: Parts) -> Resource:
+    """The two operations."""
+    resource = Resource("Audio", "Hear a recording. Each time is noted in the audit.")
+
+    @resource.route(f"/recordings/{_ROW}/audio")
+    @needs(Role.LISTENER)
+    @_documented
+    def get_audio(recording_id: int) -> Response:
+        """The audio, for a player: a range is cut to 1 MiB"""
+        found = _noted(parts, recording_id, Action.PLAY)
+        return _as_answer(recording_response(found.recording, parts.storages, request))
+
+    @resource.route(f"/recordings/{_ROW}/download")
+    @needs(Role.LISTENER)
+    @_documented
+    def download_audio(recording_id: int) -> Response:
+        """The audio as a file, with a name that says what is in it"""
+        found = _noted(parts, recording_id, Action.DOWNLOAD)
+        copies = [copy for copy in found.recording.copies if copy.state is State.STORED]
+        name = download_name(found.recording, copies[0]) if copies else None
+        return _as_answer(recording_response(found.recording, parts.storages, request, file_name=name))
+
+    return resource
+
+
+def _noted(parts: Parts, recording_id: int, action: Action) -> Found:
+    found = recording_in(parts, recording_id)
+    if request.method != "HEAD":  # which brings no audio
+        parts.people.audit.note(current_actor(), action, recording_id=recording_id)
+    return found
+
+
+def _as_answer(response: Response) -> Response:
+    """The reply; where it is a sentence that says why there is no audio, in the shape of the API's errors."""
+    if response.status_code >= 400:
+        fill_json(response, HTTPStatus(response.status_code).phrase, response.get_data(as_text=True).strip())
+    return response

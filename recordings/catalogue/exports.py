@@ -1,0 +1,64 @@
+"""Recordings as a table and as JSON lines: what `flask recordings export` writes and the JSON API sends.
+
+Each is made row by row: memory does not grow with their number. Who exports is noted by whoever calls this.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .as_json import as_json_object
+from .search import Found
+
+COLUMNS = (
+    *("recording_uuid", "conversation_uuid", "state", "start_time", "end_time", "received_at", "from", "to"),
+    *("direction", "flow", "format", "channels", "seconds", "size", "application_id", "storage", "key", "sha256"),
+    "error",
+)
+_BYTE_ORDER_MARK = "\ufeff"  # by which Excel knows that this is UTF-8
+
+
+def as_jsonl(rows: Iterable[Found]) -> Iterator[bytes]:
+    """One JSON object a line."""
+    return map(json_line, rows)
+
+
+def json_line(found: Found) -> bytes:
+    """All that is known of a recording, as a line of JSON."""
+    return json.dumps(as_json_object(found.recording) | {"seconds": found.seconds}).encode() + b"\n"
+
+
+def as_csv(rows: Iterable[Found]) -> Iterator[bytes]:
+    """A table with a line of headings; what belongs to several copies stands in one cell, separated by semicolons."""
+    yield (_BYTE_ORDER_MARK + _csv_line(COLUMNS)).encode()
+    for found in rows:
+        yield _csv_line(_cells(found)).encode()
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    return line.getvalue()
+
+
+def _cells(found: Found) -> list[Any]:
+    whole = as_json_object(found.recording) | {"seconds": found.seconds}
+    of_copies = {
+        name: "; ".join(str(copy[name]) for copy in whole["copies"] if copy[name] is not None)
+        for name in ("storage", "key", "sha256", "error")
+    }
+    return [_harmless((whole | of_copies)[name]) for name in COLUMNS]
+
+
+def _harmless(value: Any) -> Any:
+    """A caller chooses his name. A spreadsheet must not take it for a formula.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not value[1:].isdigit():
+        return f"'{value}"
+    return value
