@@ -23,7 +23,7 @@ def test_releases_under_load_lose_no_recording_and_tell_the_log_no_number(make_d
         with Watch(deployment, rate=4) as watch:
             for _ in range(RELEASES):
                 deployment.release()
-        watch.hold_to_events()
+        watch.hold_to_archive()
         assert watch.answers.outcomes["recorded"] > 0, watch
         assert len(deployment.statuses) == 2 * RELEASES
         assert [ended for ended in deployment.statuses if ended[1] not in ORDERLY[ended[0]]] == []

@@ -103,13 +103,13 @@ class Watch:
         """
         assert set(self.answers.outcomes) == {"recorded"}, self
         assert self.answers.p99 < answer_seconds, self
-        self.hold_to_events(patience=patience)
-
-    def hold_to_events(self, *, patience: float = 60) -> None:
-        """The promises without the one about answers, for where nothing serves for a while."""
-        print(self)
         assert set(self.events.outcomes) <= {204, 503}, self
         assert max(self.events.seconds) < EVENT_SECONDS, self
+        self.hold_to_archive(patience=patience)
+
+    def hold_to_archive(self, *, patience: float = 60) -> None:
+        """The last of the promises alone, for where nothing serves for a while: requests then wait, or fail."""
+        print(self)
         acknowledged, stored = self.announced.acknowledged.keys(), self._deployment.stored
         wait_for(lambda: acknowledged <= stored(), "what was acknowledged is archived", patience, more=self._with_logs)
         account = audit(self._deployment, self.announced)
