@@ -351,8 +351,8 @@ def _fleeting(settings: Settings) -> Iterator[SettingsError]:
     volume = " or a folder on a mounted volume," if platform.volumes else ""
     lost = f"{platform.name} wipes this folder at a restart:"
     risk = "or risk it with ALLOW_EPHEMERAL_STORAGE=true"
-    kept = settings.database_url.removeprefix("sqlite:///")
-    if kept != settings.database_url and not outlives_restart(Path(kept), platform):
+    file = settings.database_url.removeprefix("sqlite:///")
+    if file != settings.database_url and not outlives_restart(Path(file), platform):
         yield SettingsError(
             "DATABASE_URL", settings.database_url, f"{lost} write the address of a Postgres,{volume} {risk}"
         )
