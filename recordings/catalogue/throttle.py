@@ -31,7 +31,7 @@ class Throttle:
         """0 when a try is allowed, else the seconds to wait.
 
         Each try is counted before the password is looked at, so that many at once cannot pass the limit together;
-        `succeeded` gives the address its tries back.
+        `succeeded` gives this one back.
         """
         now = self._clock()
         with self.database.write() as connection:
@@ -41,14 +41,18 @@ class Throttle:
         return wait
 
     def succeeded(self, address: str) -> None:
-        """The try that was just allowed had the right password. Old rows are forgotten, too."""
+        """The try that was just allowed had the right password, and does not count. Old rows are forgotten, too.
+
+        The tries before it do: else whoever has an account could sign in between, and try others' passwords for ever.
+        """
         now = self._clock()
         old = (sign_in_tries.c.since <= now - WINDOW) & or_(
             sign_in_tries.c.succeeded_at.is_(None), sign_in_tries.c.succeeded_at <= now - _TRUSTED
         )
         mine = sign_in_tries.c.source == _source(address)
+        own_back = case((sign_in_tries.c.tries > 0, sign_in_tries.c.tries - 1), else_=0)
         with self.database.write() as connection:
-            connection.execute(update(sign_in_tries).where(mine).values(tries=0, succeeded_at=now))
+            connection.execute(update(sign_in_tries).where(mine).values(tries=own_back, succeeded_at=now))
             connection.execute(delete(sign_in_tries).where(old, ~mine))
 
     def _count(self, connection: Connection, source: str, limit: int, now: datetime) -> tuple[float, bool]:
