@@ -52,6 +52,20 @@ def test_all_addresses_together_have_a_hundred_tries(throttle):
     assert throttle.allows("192.0.2.1") > 0
 
 
+def test_a_flood_that_is_refused_writes_nothing(throttle, database):
+    def rows():
+        with database.read() as connection:
+            return connection.execute(sign_in_tries.select()).all()
+
+    for _ in range(TRIES_BY_ADDRESS):
+        throttle.allows("192.0.2.1")
+    flood(throttle)
+    before = rows()
+    assert throttle.allows("192.0.2.1") > 0
+    assert throttle.allows("2001:db8::1") > 0
+    assert rows() == before
+
+
 def test_a_flood_does_not_lock_out_an_address_where_somebody_signed_in(throttle, clock):
     throttle.allows("192.0.2.1")
     throttle.succeeded("192.0.2.1")
