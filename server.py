@@ -199,7 +199,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not conn.initialized:
             conn.initialized = True
             conn.parser = get_parser(self.cfg, (), conn.client)  # it gets bytes from us, and never reads the socket
-        conn.accepted = time.monotonic()  # gunicorn has made the socket non-blocking
+        conn.accepted = time.monotonic()
+        if conn.sock.gettimeout() != 0:  # so it is when the next request came together with the last one
+            conn.sock.setblocking(False)
         framing, data = self._new_framing(), bytearray(conn.parser.unreader.take_buffered())
         self._arriving[conn] = arriving = _Arriving(conn.accepted + READ_SECONDS, framing, data)
         self._buffered += len(data)

@@ -7,6 +7,7 @@ OSErrors; `storage.py` translates them.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import time
@@ -88,8 +89,10 @@ class Drafts:
             os.close(root)
 
     def sweep(self, root: int) -> None:
-        """Remove the drafts that dead writers left behind more than a day ago."""
-        self._remove_old(root, [name for name in os.listdir(root) if name.startswith((LINK_TEST, CHECK_FILE))])
+        """Remove the drafts that dead writers left behind more than a day ago, and the files of dead checks."""
+        names = os.listdir(root)
+        _remove_unheld(root, [name for name in names if name.startswith(CHECK_FILE)])
+        self._remove_old(root, [name for name in names if name.startswith((LINK_TEST, CHECK_FILE))])
         with suppress(FileNotFoundError):
             incoming = os.open(INCOMING, FOLDER, dir_fd=root)
             try:
@@ -170,6 +173,24 @@ class Drafts:
                     raise OSError(errno.EAGAIN, "the lock of a dead writer was removed") from None
             self._sleep(0.02)
             waited += 0.02
+
+
+def hold(fd: int) -> None:
+    """Hold a lock on the file while it is open, where the file system has locks: its writer lives."""
+    with suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_unheld(folder: int, names: Iterable[str]) -> None:
+    """Remove the files that nobody holds. Where locks are not supported, their age decides; see `Drafts.sweep`."""
+    for name in names:
+        with suppress(OSError):
+            fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=folder)
+            finally:
+                os.close(fd)
 
 
 def enter(folder: int, name: str, *, create: bool) -> int:

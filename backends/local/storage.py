@@ -26,7 +26,7 @@ from recordings.errors import ObjectNotFound, StorageConfigurationError, Storage
 from recordings.keys import SEGMENT, check_key
 from recordings.storage import AudioSource, AudioStream, ObjectInfo, PutResult
 
-from .drafts import CHECK_FILE, Draft, Drafts, enter, sync
+from .drafts import CHECK_FILE, Draft, Drafts, enter, hold, sync
 from .errors import SPACE, translated
 from .tree import Tree, open_file
 
@@ -142,16 +142,16 @@ class LocalStorage:
         return None
 
     def check(self) -> None:
-        """Write, name, read and delete a small file, as `put` would; remove drafts older than a day."""
+        """Write, name, read and delete a small file, as `put` would; remove what writers that died left behind."""
         name, data = f"{CHECK_FILE}{secrets.token_hex(8)}", secrets.token_bytes(16)
         with self._top(create=True) as root, self._translated(""):
             with self._draft(root, "") as draft:
                 os.write(draft.fd, data)
                 os.fsync(draft.fd)
+                hold(draft.fd)
                 draft.publish(root, name)
-            with open(name, "rb", opener=lambda path, flags: os.open(path, flags, dir_fd=root)) as file:
-                data_read = file.read()
-            os.unlink(name, dir_fd=root)
+                data_read = _read(root, name)
+                os.unlink(name, dir_fd=root)
             self._drafts.sweep(root)
         if data_read != data:
             raise StorageUnavailable(f"{self.root} gave back other bytes than were written. Check the disk.")
@@ -332,6 +332,11 @@ class _Place:
 
 def _mib(size: int) -> str:
     return f"{size / disk.MIB:.1f}"
+
+
+def _read(folder: int, name: str) -> bytes:
+    with open(name, "rb", opener=lambda path, flags: os.open(path, flags, dir_fd=folder)) as file:
+        return file.read()
 
 
 def _allocate(fd: int, size: int) -> None:

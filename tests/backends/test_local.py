@@ -318,6 +318,18 @@ def test_what_a_death_in_mid_trial_or_mid_check_leaves_is_cleared_away(root: Pat
     assert [path for path in root.rglob("*") if path.is_file()] == []
 
 
+def test_the_file_of_a_check_whose_process_died_goes_at_once_and_that_of_a_living_one_stays(root: Path) -> None:
+    root.mkdir(parents=True)
+    dead, living = (root / f"{drafts.CHECK_FILE}{name}" for name in ("dead", "living"))
+    dead.write_text("just now")
+    with living.open("wb") as file:
+        drafts.hold(file.fileno())
+        LocalStorage(root).check()
+        assert list(root.iterdir()) == [living]
+    LocalStorage(root).check()
+    assert list(root.iterdir()) == []
+
+
 def test_the_lock_lets_one_writer_after_the_other_rename(root: Path) -> None:
     store = LocalStorage(root, drafts=Drafts(way=Way.RENAME))
     gate = threading.Barrier(8)

@@ -209,7 +209,7 @@ def make_stored(signer, *, secret=SECRET, body=RECORDING, outcome="refused", at=
     delivery = Delivery(**sent | {"application_id": "ours", "signed": False} | changes)
     token = signer(body, secret=secret) if token is None else token
     return StoredDelivery(
-        1, datetime.fromtimestamp(at, UTC), delivery, outcome, "Bad signature.", None, len(body), token
+        1, datetime.fromtimestamp(at, UTC), delivery, outcome, "Bad signature.", None, len(body), token=token
     )
 
 
