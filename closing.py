@@ -24,7 +24,7 @@ _LEAST_SECONDS = 0.1  # for each part, also after the deadline
 
 # The parts that hold something open, and the method that ends each: workers first, the database last.
 _ORDER = (
-    *(("serving", "close"), ("waveforms", "stop"), ("engine", "stop"), ("workers", "leave")),
+    *(("serving", "close"), ("waveforms", "stop"), ("nightly", "stop"), ("engine", "stop"), ("workers", "leave")),
     *(("heartbeat", "release_all"), ("webhook_context", "close"), ("hooks", "close"), ("supervisor", "stop")),
     *(("storages", "close"), ("replicator", "close"), ("fetcher", "close"), ("telling", "close")),
     ("database", "close"),

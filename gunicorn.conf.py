@@ -16,12 +16,14 @@ threads = 48  # 16 for answers, 19 for events, 9 for pages, 2 each for monitors 
 # gunicorn's maximum. A GET of Vonage's has everything in its URL, also a caller's custom data.
 limit_request_line = 8190
 limit_request_field_size = 16380  # above a signed token, and above what proxies add
-# Longer than nginx and AWS keep a connection (60 s): so the proxy ends it, and no request meets a closing connection.
-keepalive = 75
+# Longer than nginx (60 s), Heroku (90 s) and Caddy (120 s) keep a connection to the app: so the proxy ends it, and no
+# POST meets a closing connection. It would be lost, because a proxy does not send a POST again.
+keepalive = 130
 # Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and above the 2 s that gunicorn waits for idle
 # connections and the `CLOSE_SECONDS` that the parts take: see `closing.py`. Where requests took longer, the parts have
 # less. https://devcenter.heroku.com/articles/dynos#shutdown
 graceful_timeout = 25
+_LOAD_SECONDS = 20  # after a HUP, for the new processes to load the app
 _LAST_SECONDS = 1.5  # of `graceful_timeout`: when they begin everything is closed
 timeout = 60
 accesslog = None
@@ -51,6 +53,30 @@ def _complaint() -> int:
     except Exception:  # no fault of a setting: each worker shows it, with its traceback
         return 0
     return 0
+
+
+def on_reload(server: Any) -> None:
+    """Let the old processes serve until the new ones do.
+
+    gunicorn itself ends them as soon as the new ones are forked: calls would wait until the app is loaded, and Vonage
+    waits for 5 seconds. So the step that ends them, which follows this hook, waits first.
+    """
+    step, newest = server.manage_workers, server.worker_age
+
+    def wait_and_end_the_old() -> None:
+        server.manage_workers = step
+        end = time.monotonic() + _LOAD_SECONDS
+        new = [worker for worker in server.WORKERS.values() if worker.age > newest]
+        while not all(_serves(worker) for worker in new) and time.monotonic() < end:
+            time.sleep(0.05)
+        step()
+
+    server.manage_workers = wait_and_end_the_old
+
+
+def _serves(worker: Any) -> bool:
+    """Whether it tells that it lives: then it has loaded the app. Before that the file has the time of its making."""
+    return bool(worker.tmp.last_update() <= time.monotonic())
 
 
 def post_worker_init(worker: Any) -> None:

@@ -13,15 +13,18 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import settings_parsers as parse
 from recordings.masking import MASK, masked
 from settings_database import database_url
+from settings_platforms import Platform, outlives_restart, own_address, platform_of
 
 VERSION = "0.1.0"
 ROOT = parse.ROOT
 FLOWS = ("voicemail", "call", "split", "conversation", "moderated")
 FORWARDING_FLOWS = ("call", "split")
+_METADATA = "; or let Heroku tell it: heroku labs:enable runtime-dyno-metadata, and release once more"
 
 
 class SettingsError(Exception):
@@ -63,7 +66,10 @@ class Settings:
     allow_unsigned_webhooks: bool = _setting(parse.switch, False, "accept webhooks that carry no signature")
     signature_max_age_seconds: int = _setting(parse.whole(30, 86400), 900, "how old a webhook's signature may be")
     public_url: str = _setting(
-        parse.base_url, "", "https base of this app as Vonage sees it, without /webhooks; eventUrls are built on it"
+        parse.base_url,
+        "",
+        "https base of this app as Vonage sees it, without /webhooks; eventUrls are built on it; default: the address "
+        "that the platform tells",
     )
     recording_hosts: tuple[str, ...] = _setting(
         parse.words,
@@ -101,6 +107,9 @@ class Settings:
         parse.whole(1, 3650),
         35,
         "how long raw webhook deliveries and events for programs are kept; recordings and calls stay",
+    )
+    nightly_list_days: int = _setting(
+        parse.whole(0, 366), 7, "how many nightly lists of the catalogue lie in each storage; 0: none is written"
     )
     experimental_media_api: bool = _setting(
         parse.switch, False, "allow `flask recordings sweep-source`, which asks an API that nobody has proven for Voice"
@@ -166,13 +175,15 @@ class Settings:
         "signs these events by Standard Webhooks: whsec_ and base64; old and new during a rotation",
         secret=True,
     )
-    allow_ephemeral_storage: bool = _setting(parse.switch, False, "on a dyno, allow files that its restart deletes")
-    dyno: str = _setting(parse.text, "", "set by Heroku: this machine's disk does not last")
+    allow_ephemeral_storage: bool = _setting(
+        parse.switch, False, "on a platform without a lasting disk, allow files that a restart deletes"
+    )
     log_format: str = _setting(parse.choice("text", "json"), "text", "log lines for people or for machines")
     log_level: str = _setting(
         parse.choice("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper), "INFO", "the least level that is logged"
     )
     backend_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    platform: Platform | None = None  # by the variables that it sets; see `settings_platforms`
 
 
 # Read by the backends themselves, out of the mapping that they are given.
@@ -234,10 +245,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[SettingsError]]:
     """The settings, with its default in place of each wrong value, and everything that is wrong."""
     env = os.environ if environ is None else environ
-    values: dict[str, Any] = {}
+    platform = platform_of(env)
+    values: dict[str, Any] = {"platform": platform}
     problems: list[SettingsError] = []
     for item in fields(Settings):
         text = parse.clean(env.get(item.name.upper(), ""))
+        if item.name == "public_url":
+            text = text or own_address(platform, env)
         if item.metadata and text:
             try:
                 value = _parsed(item.name.upper(), text, item.metadata)
@@ -301,7 +315,8 @@ def lacking(settings: Settings) -> Iterator[SettingsError]:
     required = {
         "VONAGE_APPLICATION_ID": "copy it from your application's page in the Vonage dashboard",
         "VONAGE_PRIVATE_KEY": "paste the application's private.key, or write its path",
-        "PUBLIC_URL": "write the https address of this app as Vonage reaches it, such as https://calls.example.com",
+        "PUBLIC_URL": "write the https address of this app as Vonage reaches it, such as https://calls.example.com"
+        f"{_METADATA if settings.platform and settings.platform.name == 'Heroku' else ''}",
     }
     for name, mend in required.items():
         if not getattr(settings, name.lower()):
@@ -329,19 +344,21 @@ def unsigned_events(settings: Settings) -> Iterator[SettingsError]:
 
 
 def _fleeting(settings: Settings) -> Iterator[SettingsError]:
-    """A dyno's disk is wiped at least daily. https://devcenter.heroku.com/articles/dynos#ephemeral-filesystem"""
-    if not settings.dyno or settings.allow_ephemeral_storage:
+    """What would be lost: most platforms wipe a disk at each restart, and restart daily or at each release.
+
+    https://devcenter.heroku.com/articles/dynos#ephemeral-filesystem
+    """
+    platform = settings.platform
+    if platform is None or settings.allow_ephemeral_storage:
         return
-    if settings.database_url.startswith("sqlite"):
+    volume = " or a folder on a mounted volume," if platform.volumes else ""
+    lost = f"{platform.name} wipes this folder at a restart:"
+    risk = "or risk it with ALLOW_EPHEMERAL_STORAGE=true"
+    file = settings.database_url.removeprefix("sqlite:///")
+    if file != settings.database_url and not outlives_restart(Path(file), platform):
         yield SettingsError(
-            "DATABASE_URL",
-            settings.database_url,
-            "a dyno loses its disk daily: add Heroku Postgres, or risk it with ALLOW_EPHEMERAL_STORAGE=true",
+            "DATABASE_URL", settings.database_url, f"{lost} write the address of a Postgres,{volume} {risk}"
         )
     for url in settings.storage_url:
-        if url.startswith("file:"):
-            yield SettingsError(
-                "STORAGE_URL",
-                url,
-                "a dyno loses its disk daily: write gs://… or az://…, or risk it with ALLOW_EPHEMERAL_STORAGE=true",
-            )
+        if url.startswith("file:") and not outlives_restart(Path(unquote(urlsplit(url).path)), platform):
+            yield SettingsError("STORAGE_URL", url, f"{lost} write gs://… or az://…,{volume} {risk}")

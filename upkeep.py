@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from recordings.archive.failures import RetryPolicy
     from recordings.archive.waveforms import WaveformMaker
+    from recordings.care.nightly import NightlyLists
     from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox
     from recordings.catalogue.missing import MissingCalls
@@ -36,10 +37,13 @@ class Parts(Protocol):
     def telling(self) -> Telling: ...
     @property
     def waveforms(self) -> WaveformMaker: ...
+    @property
+    def nightly(self) -> NightlyLists: ...
 
 
 def periodic_tasks(parts: Parts) -> PeriodicTasks:
     """The tasks of one worker; each must bear that other workers do it, too."""
+    from recordings.care.nightly import LOOK_SECONDS
     from recordings.catalogue import stats
     from recordings.catalogue.workers import SIGN_SECONDS
     from recordings.engine.periodic import PeriodicTask, PeriodicTasks
@@ -55,5 +59,6 @@ def periodic_tasks(parts: Parts) -> PeriodicTasks:
             PeriodicTask("The pruning of old deliveries", 600, parts.inbox.prune),
             PeriodicTask("The pruning of old events for programs", 600, parts.telling.prune),
             PeriodicTask("The making of waveforms", 5, parts.waveforms.start),
+            PeriodicTask("The nightly list of the catalogue", LOOK_SECONDS, parts.nightly.start),
         ]
     )

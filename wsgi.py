@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from recordings.archive.retrieval import Retrieval
     from recordings.archive.sidecar import SidecarWriter
     from recordings.archive.waveforms import WaveformMaker
+    from recordings.care.nightly import NightlyLists
     from recordings.care.repair import Repair
     from recordings.catalogue.database import Database
     from recordings.catalogue.inbox import Inbox
@@ -295,6 +296,13 @@ class Wiring:
         from recordings.catalogue.waveforms import Waveforms
 
         return WaveformMaker(Waveforms(self.database), self.storages, self.supervisor.start)
+
+    @cached_property
+    def nightly(self) -> NightlyLists:
+        from recordings.care.nightly import NightlyLists
+
+        days, start = self.settings.nightly_list_days, self.supervisor.start
+        return NightlyLists(self.database, self.storages, start, days=days, version=environment.VERSION)
 
     @cached_property
     def repair(self) -> Repair:

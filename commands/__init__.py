@@ -15,7 +15,7 @@ from .lazy import LazyGroup
 
 # The order within a purpose is the order in which most people need the commands.
 PURPOSES = {
-    "Run it": ("migrate", "worker"),
+    "Run it": ("migrate", "worker", "backup", "restore", "recordings import"),
     "Look": (
         *("recordings list", "recordings show", "recordings play", "recordings export", "recordings missing"),
         *("deliveries list", "deliveries show", "notify list", "plugins"),
@@ -73,6 +73,7 @@ cli = Commands(
     __name__,
     (
         "accounts",
+        "backup",
         "contract",
         "deliveries",
         "doctor",
@@ -80,6 +81,7 @@ cli = Commands(
         "notify",
         "plugins",
         "recordings",
+        "restore",
         "simulate",
         "tokens",
         "worker",

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_YEARS = range(1970, 2200)
+_FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # what people may mean
 
 
 def utc_now() -> datetime:
@@ -33,16 +33,15 @@ def moment_from(text: str, now: datetime) -> datetime:
     """
     ago = re.fullmatch(r"([0-9]{1,5})([mhd])", text.strip())
     if ago:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        return max(_FIRST, now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
     try:
         moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        moment = None
-    if moment is None or moment.year not in _YEARS:
-        raise ValueError(
-            f"{text!r} is no point in time: write 2026-11-22, 2026-11-22T12:30Z, or 30m, 12h, 7d for so long ago."
-        )
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise _no_moment(text) from None
+    if not _FIRST <= moment < _END:
+        raise _no_moment(text)
+    return moment
 
 
 def end_from(text: str, now: datetime) -> datetime:
@@ -52,4 +51,13 @@ def end_from(text: str, now: datetime) -> datetime:
         date.fromisoformat(text.strip())
     except ValueError:
         return moment
-    return moment + timedelta(days=1)
+    end = moment + timedelta(days=1)
+    if end >= _END:  # it must be written and read again
+        raise _no_moment(text)
+    return end
+
+
+def _no_moment(text: str) -> ValueError:
+    return ValueError(
+        f"{text!r} is no point in time: write 2026-11-22, 2026-11-22T12:30Z, or 30m, 12h, 7d for so long ago."
+    )

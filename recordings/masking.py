@@ -31,8 +31,9 @@ _SECRETS = (
     (re.compile(r"(\b(?i:bearer|basic)\s+)(?:[\w.~+/=-]*(?:[\d=]|[a-z][A-Z])[\w.~+/=-]*|[\w.~+/=-]{16,})"), MASK),
     # Our own API tokens; see `recordings.catalogue.tokens`.
     (re.compile(r"()\btk_[A-Za-z0-9_-]{43}"), MASK),
-    # A JSON web token: its header is JSON, so it begins with what base64 makes of `{"`.
-    (re.compile(r"()\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
+    # A JSON web token: its header is JSON, so it begins with what base64 makes of `{"`. It is looked for only where a
+    # dot follows: else a text of many such beginnings would be gone through to its end from each of them.
+    (re.compile(r"(?<![\w-])(?=[\w-]+\.[\w-])([\w-]*?)\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
     # Base64 of 64 bytes, which Azure's account keys are, and any base64 of 100 characters or more. A long path is not
     # taken for it: it holds a dot or a hyphen, or has letters of one case only.
     (re.compile(r"()(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="), MASK),

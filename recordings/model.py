@@ -180,12 +180,25 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class CallBehind:
+    """The call of which a recording was made, as far as the answer webhook and the call events told of it.
+
+    Its conversation is another one than the recording's where its leg was moved, as in a named conversation.
+    """
+
+    conversation_uuid: str
+    leg_uuid: str | None = None
+    answered_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """A recording as the catalogue knows it: the event's words, the call's words where known, and its copies.
 
     `size` is the announced one, in bytes; the verified one stands in each copy. `from_`, `to`, `direction` and
     `region_url` come from the call and may be None, as may `flow`, `format` and `channels`. `conversation_uuid` is
-    empty where the event named none.
+    empty where the event named none. `timestamp` is the event's own; `call` is None where nothing is known of the call.
     """
 
     application_id: str
@@ -206,6 +219,8 @@ class Recording:
     direction: str | None = None
     region_url: str | None = None
     copies: tuple[Copy, ...] = ()
+    timestamp: datetime | None = None
+    call: CallBehind | None = None
 
 
 @dataclass(frozen=True, slots=True)

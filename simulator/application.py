@@ -71,14 +71,22 @@ class Process:
         self._log_begins = 0
         self._child: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        """The program and its arguments."""
+        return [self.checkout.python, "-m", *self._module]
+
     def spawn(self) -> None:
         """Start it; nothing is waited for."""
-        command = [self.checkout.python, "-m", *self._module]
         with self.log.open("ab") as output:
             self._log_begins = output.tell()
             # A session of its own: Ctrl-C reaches this process alone, which then ends the child in order.
             self._child = subprocess.Popen(
-                command, cwd=self.checkout.root, env=self.env, stdout=output, stderr=output, start_new_session=True
+                self.command(),
+                cwd=self.checkout.root,
+                env=self.env,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def start(self, limit: float = 60) -> Self:

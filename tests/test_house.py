@@ -73,15 +73,18 @@ def imports(nodes: Iterable[ast.AST]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("module", ["settings.py", "settings_parsers.py", "settings_database.py"])
+@pytest.mark.parametrize(
+    "module", ["settings.py", "settings_parsers.py", "settings_database.py", "settings_platforms.py"]
+)
 def test_settings_import_little_and_what_is_slow_only_where_it_is_used(module):
     tree = parsed(ROOT / module)
     at_once = {name for name in imports(tree.body) if name.split(".")[0] not in sys.stdlib_module_names}
     later = {name.split(".")[0] for name in imports(ast.walk(tree))} - sys.stdlib_module_names
-    assert at_once <= {"settings_parsers", "settings_database", "recordings.masking"}
+    assert at_once <= {"settings_parsers", "settings_database", "settings_platforms", "recordings.masking"}
     assert later <= {
         "settings_parsers",
         "settings_database",
+        "settings_platforms",
         "recordings",
         "dotenv",
         "phonenumbers",
@@ -277,6 +280,7 @@ def test_the_built_wheel_owns_no_package(tmp_path):
         "settings.py",
         "settings_parsers.py",
         "settings_database.py",
+        "settings_platforms.py",
         "wsgi.py",
     ):
         (copy / name).write_text((ROOT / name).read_text())

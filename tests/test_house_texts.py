@@ -15,11 +15,15 @@ import settings
 from tests.test_house import ROOT, tracked
 
 ROOMS = "webhooks|recordings|backends|plugins|console|commands|simulator|bench|tests"
-DOCUMENTS = [path for path in tracked("*.md", "app.json", "Procfile") if path.name != "CHANGELOG.md"]
+DOCUMENTS = tracked("*.md", "app.json", "Procfile", "*.yaml", "fly.toml", "Dockerfile", ":(glob)deploy/*")
+DOCUMENTS = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]
 CODE = [path for path in tracked("*.py") if path.relative_to(ROOT).parts[0] != "tests"]
 
 # Variables that Flask and gunicorn read, not our settings.
-FOREIGN = {"FLASK_SKIP_DOTENV", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"}
+FOREIGN = {"FLASK_SKIP_DOTENV", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "POSTGRES_USER", "POSTGRES_PASSWORD"}
+# Variables that platforms set or read.
+FOREIGN |= {"RENDER_EXTERNAL_URL", "RAILWAY_PUBLIC_DOMAIN", "RAILWAY_RUN_UID", "CC_RUN_COMMAND", "CC_WORKER_COMMAND"}
+FOREIGN |= {"CC_PRE_RUN_HOOK", "POSTGRESQL_ADDON_URI"}
 
 
 def prose(path: Path) -> str:

@@ -312,32 +312,6 @@ def test_a_flow_that_forwards_needs_a_number(flow):
     require_serving(load(COMPLETE | {"CALL_FLOW": flow, "FORWARD_TO": "447700900000"}))
 
 
-LASTING = {"DYNO": "web.1", "DATABASE_URL": "postgres://h/d", "STORAGE_URL": "gs://bucket"}
-
-
-@pytest.mark.parametrize(
-    ("changed", "name"),
-    [
-        ({}, None),
-        ({"DATABASE_URL": "sqlite:///x.db"}, "DATABASE_URL"),
-        ({"DATABASE_URL": ""}, "DATABASE_URL"),
-        ({"STORAGE_URL": "file:///srv"}, "STORAGE_URL"),
-        ({"STORAGE_URL": ""}, "STORAGE_URL"),
-        ({"STORAGE_URL": "gs://bucket file:///srv"}, "STORAGE_URL"),
-        ({"STORAGE_URL": "mine://x"}, None),
-        ({"DATABASE_URL": "", "STORAGE_URL": "", "DYNO": ""}, None),
-        ({"DATABASE_URL": "", "STORAGE_URL": "", "ALLOW_EPHEMERAL_STORAGE": "true"}, None),
-    ],
-)
-def test_a_dyno_keeps_nothing_on_its_disk(changed, name):
-    chosen = load(COMPLETE | LASTING | changed)
-    if name is None:
-        require_serving(chosen)
-    else:
-        with pytest.raises(SettingsError, match=f"^{name} is .*loses its disk daily.*ALLOW_EPHEMERAL_STORAGE"):
-            require_serving(chosen)
-
-
 # --- The file .env ----------------------------------------------------------------------------------------------------
 
 

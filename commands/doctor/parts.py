@@ -25,6 +25,7 @@ from recordings.care.checks import folder_of, room_left
 from recordings.catalogue.tables import HEAD
 from recordings.clock import utc_now
 from recordings.disk import reserve_of
+from settings_platforms import on_network
 
 from .findings import DoctorFinding, error, ok, warning
 from .settings import without_password
@@ -79,7 +80,13 @@ def database(parts: Parts) -> Iterator[DoctorFinding]:
 
 
 def _catalogue_files(path: Path) -> Iterator[DoctorFinding]:
-    """The files of a SQLite catalogue are not for everybody, and their disk has room."""
+    """The files of a SQLite catalogue are not for everybody, and their disk is a local one with room."""
+    if kind := on_network(path):
+        yield warning(
+            "database",
+            f"The catalogue is a SQLite file on a network file system ({kind}): its locks may not keep writers apart.",
+            "Put the file on a local disk, or write the address of a Postgres into DATABASE_URL.",
+        )
     if warned := room_left(path):
         yield warning("database", *_halves(warned))
     if not path.parent.stat().st_mode & stat.S_IXOTH:

@@ -16,6 +16,8 @@ from commands.parts import with_parts
 from recordings.clock import utc_now
 from recordings.model import Recording, State
 
+from .storage_argument import configured
+
 if TYPE_CHECKING:
     from recordings.archive.failures import RetryPolicy
     from recordings.archive.heartbeat import Heartbeat
@@ -77,7 +79,7 @@ def command(parts: Parts, url: str, jobs: int, dry_run: bool) -> None:
     """
     from recordings.catalogue import copies
 
-    replication = _Replication(parts, _configured(parts, url))
+    replication = _Replication(parts, configured(parts.settings.storage_url, url))
     if dry_run:
         outcomes = Counter(replication.plan(recording) for _, recording in replication.lacking())
         _summarise(outcomes, replication.storage, dry_run)
@@ -86,17 +88,6 @@ def command(parts: Parts, url: str, jobs: int, dry_run: bool) -> None:
     outcomes = _run(replication, copies.count_lacking(parts.database, replication.storage), jobs)
     _summarise(outcomes, replication.storage, dry_run)
     sys.exit(1 if outcomes[FAILED] else 0)
-
-
-def _configured(parts: Parts, url: str) -> str:
-    for storage in parts.settings.storage_url:
-        if url.rstrip("/") == storage.rstrip("/"):
-            return storage
-    configured = " ".join(parts.settings.storage_url)
-    raise click.ClickException(
-        f"{url} is not in STORAGE_URL ({configured}). Add it there first and restart the app, so that new recordings "
-        "go there too; then repeat this."
-    )
 
 
 def _check(replication: _Replication) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import islice
+from json import JSONDecodeError
 from typing import Any, NoReturn
 
 from flask import Request, Response, request
@@ -22,13 +24,22 @@ from recordings.access import Role
 
 View = Callable[..., Any]
 
+_MOST_ERRORS = 10  # of one reply, and sentences about one parameter
+_LONGEST_NAME = 100  # characters of a parameter that there is not
+
 
 class WrongParameters(BadRequest):
-    """Parameters or a body that are not as the document says. `errors`: the sentences about each of them."""
+    """Parameters or a body that are not as the document says. `errors`: the sentences about the first of them."""
 
     def __init__(self, errors: Mapping[str, Sequence[str]]) -> None:
-        super().__init__(" ".join(f"{name}: {' '.join(sentences)}" for name, sentences in sorted(errors.items())))
-        self.errors = errors
+        some = islice(sorted(errors.items()), _MOST_ERRORS)  # a body may hold a hundred thousand wrong names
+        self.errors = {_readable(name): list(dict.fromkeys(sentences))[:_MOST_ERRORS] for name, sentences in some}
+        super().__init__(" ".join(f"{name}: {' '.join(sentences)}" for name, sentences in self.errors.items()))
+
+
+def _readable(name: object) -> str:
+    """The name as a reply can hold it: not very long, and without halves of characters, which JSON can name."""
+    return str(name)[:_LONGEST_NAME].encode(errors="replace").decode()
 
 
 class Parser(FlaskParser):
@@ -51,6 +62,18 @@ class Parser(FlaskParser):
         if data is missing:
             raise BadRequest("Send a JSON object: the body is empty.")
         return data
+
+    def _raw_load_json(self, req: Request) -> Any:
+        try:
+            return super()._raw_load_json(req)
+        except RecursionError:
+            raise BadRequest(
+                "The body is nested too deeply: send a JSON object as the document describes it."
+            ) from None
+        except (JSONDecodeError, UnicodeDecodeError):  # the caller's to handle
+            raise
+        except ValueError:  # a whole number of thousands of digits
+            raise BadRequest("A number of the body is too long: none has more than 19 digits.") from None
 
     def _handle_invalid_json_error(self, error: Any, req: Request, *args: Any, **more: Any) -> NoReturn:
         raise BadRequest("The body is no JSON: send a JSON object in UTF-8.")

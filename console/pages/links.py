@@ -25,7 +25,8 @@ _STALE = (
     "This link is not whole, or another Tapekeeper made it. Open the page from the top of any page, and search again."
 )
 _RECORDINGS = "pages.recordings"
-_LONGEST = 8000  # characters of a link's `q`
+_LONGEST = 8000  # characters of a link's `q`; longer addresses are not accepted everywhere
+_OF_CURSOR = 1000  # of them: the pages that follow a search have longer links
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,18 @@ class Links:
     # --- Any list ----------------------------------------------------------------------------------------------------
 
     def sealed(self, endpoint: str, values: Mapping[str, Any], **address: Any) -> str:
-        """The address of this endpoint with these values, which nobody can read; those that are None are left out."""
+        """The address of this endpoint with these values, which nobody can read; those that are None are left out.
+
+        Raises `InvalidInput` where it would be too long.
+        """
         given = {name: value for name, value in values.items() if value is not None}
         if not given:
             return url_for(endpoint, **address)
-        document = json.dumps([endpoint, given]).encode()
-        return url_for(endpoint, **address, q=self._box().encrypt(document).decode().rstrip("="))
+        document = json.dumps([endpoint, given], ensure_ascii=False).encode()
+        text = self._box().encrypt(document).decode().rstrip("=")
+        if len(text) > (_LONGEST if "cursor" in given else _LONGEST - _OF_CURSOR):
+            raise InvalidInput("This is too long to be searched for: give fewer or shorter conditions.")
+        return url_for(endpoint, **address, q=text)
 
     def opened(self, query: Mapping[str, str], endpoint: str) -> dict[str, Any]:
         """The values in an address that `sealed` made for this endpoint; none without a `q`. Raises `InvalidInput`."""

@@ -50,7 +50,7 @@ def add_routes(blueprint: Blueprint, parts: Parts, links: Links, *, public_url: 
         fields = {name: text for name, text in request.form.items() if name != "csrf_token"}
         try:
             return redirect(links.to_filter(parse_filter(fields)), 303)
-        except InvalidFilter as error:
+        except InvalidInput as error:
             return render_template("pages/recordings.html", **_form(parts, fields), problem=str(error)), 400
 
 

@@ -70,13 +70,26 @@ def ago(seconds: float) -> str:
 def readable(body: bytes) -> str:
     """What somebody sent, as people read it: JSON with a line for each field, secrets masked, no control characters."""
     text = body[:_MOST_SHOWN].decode("utf-8", "replace")
+    more = "" if len(body) <= _MOST_SHOWN else "\n… and more: flask deliveries show"
+    text = text if more else _indented(text) or text
+    # Only now: JSON may name any character by its number, also half of one, which no page can hold.
     text = "".join(sign if sign.isprintable() or sign in "\t\r\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
-    if len(body) <= _MOST_SHOWN:
-        try:
-            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-        except (ValueError, RecursionError):  # no JSON: shown as it came
-            return masked(text)
-    return masked(text) + ("" if len(body) <= _MOST_SHOWN else "\n… and more: flask deliveries show")
+    return masked(text) + more
+
+
+def _indented(text: str) -> str:
+    """JSON with a line for each field; "" for what is no JSON, and for what its indents would make very long."""
+    pieces: list[str] = []
+    length = 0
+    try:
+        for piece in json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(json.loads(text)):
+            pieces.append(piece)
+            length += len(piece)
+            if length > 4 * _MOST_SHOWN:
+                return ""
+    except (ValueError, RecursionError):
+        return ""
+    return "".join(pieces)
 
 
 FILTERS = (state_word, state_meaning, moment, until_then, duration, size, ago, masked)

@@ -1,7 +1,8 @@
 """The JSON file beside each recording: what the recording is, whose call it was, and the digest to check it by.
 
 It is written after the audio, through the backend's own `put`: where `<key>.json` exists, the audio is whole. With
-these files an archive can be read without this program and without its database.
+these files an archive can be read without this program and without its database, and the catalogue can be made anew;
+how they are read is in `sidecar_reading`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from urllib.parse import urlsplit
 
 from recordings.catalogue.leases import Claim
 from recordings.clock import iso_utc, utc_now
-from recordings.model import Recording
+from recordings.model import CallBehind, Recording
 from recordings.storage import StorageBackend
 
 from . import integrity
 from .sources import BytesSource
 
+# It grows when a name gets another meaning, or goes. A name that is added leaves it as it is: readers ignore the names
+# that they do not know, and bear the absence of those that older sidecars lack.
 SCHEMA = 1
 SUFFIX = ".json"
 _TYPE = "application/json"
@@ -62,12 +65,7 @@ class SidecarWriter:
             "conversation_uuid": recording.conversation_uuid,
             "application_id": recording.application_id,
             "event": _event(recording),
-            "call": {
-                "flow": recording.flow,
-                "direction": recording.direction,
-                "from": recording.from_,
-                "to": recording.to,
-            },
+            "call": _call(recording),
             "audio": {
                 "key": stored.key,
                 "size": stored.result.size,
@@ -77,6 +75,7 @@ class SidecarWriter:
                 "channels": recording.channels,
             },
             "storage": claim.storage,
+            "other_storages": [copy.storage for copy in recording.copies if copy.storage != claim.storage],
             "stored_at": iso_utc(self.clock()),
             "written_by": f"tapekeeper {self.version}".strip(),
         }
@@ -88,8 +87,26 @@ def _event(recording: Recording) -> dict[str, Any]:
         "end_time": _time(recording.end_time),
         "received_at": _time(recording.received_at),
         "announced_size": recording.size,
+        "timestamp": _time(recording.timestamp),
+        "recording_url": recording.recording_url,
         "source_host": urlsplit(recording.recording_url).hostname,
         "origin": recording.origin,
+    }
+
+
+def _call(recording: Recording) -> dict[str, Any]:
+    call = recording.call or CallBehind("")
+    return {
+        "flow": recording.flow,
+        "format": recording.format,  # that the call was to be recorded in
+        "direction": recording.direction,
+        "from": recording.from_,
+        "to": recording.to,
+        "region_url": recording.region_url,
+        "conversation_uuid": call.conversation_uuid or None,
+        "leg_uuid": call.leg_uuid,
+        "answered_at": _time(call.answered_at),
+        "completed_at": _time(call.completed_at),
     }
 
 

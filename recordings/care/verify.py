@@ -21,6 +21,8 @@ from recordings.keys import UUID
 from recordings.model import State
 from recordings.storage import ObjectInfo, StorageBackend
 
+from .nightly import is_list
+
 # Damaged objects are moved here before a repair puts good ones in their place; see `recordings.care.repair`.
 ASIDE = "damaged/"
 
@@ -127,9 +129,14 @@ class Verification:
                     yield finding
 
     def _judge(self, storage: str, backend: StorageBackend, key: str) -> Finding | None:
-        """What an object is whose key no copy has; None for a sidecar beside its audio, and for a copy in work."""
+        """What an object is whose key no copy has.
+
+        None for a sidecar beside its audio, for a nightly list, and for a copy in work.
+        """
         if key.startswith(ASIDE):
             return Finding("aside", storage, key, None, "A repair moved it away: look at it, and delete it.")
+        if is_list(key):
+            return None
         if key.endswith(SUFFIX) and integrity.head(backend, key.removesuffix(SUFFIX)) is not None:
             return None
         info = integrity.head(backend, key)

@@ -6,8 +6,6 @@ secret and no phone number.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from recordings.access import Action, Actor, clean_name
 from recordings.clock import iso_utc, utc_now
 from recordings.errors import InvalidInput
 
+from .csv_lines import csv_line
 from .database import Database
 from .tables import audit, recordings
 
@@ -189,21 +188,7 @@ def as_jsonl(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
-    """CSV with a line of headings.
-
-    A cell that a spreadsheet would take for a formula gets an apostrophe before it.
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    yield _csv_line(FIELDS)
+    """CSV with a line of headings."""
+    yield csv_line(FIELDS)
     for entry in entries:
-        yield _csv_line([_harmless(text or "") for text in entry.fields().values()])
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def _csv_line(cells: Iterable[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue()
+        yield csv_line(text or "" for text in entry.fields().values())

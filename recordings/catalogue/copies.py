@@ -133,6 +133,13 @@ def known_keys(database: Database, storage: str, keys: Collection[str]) -> set[s
         return {key for key in connection.scalars(query) if key is not None}
 
 
+def stored_keys(database: Database, storage: str, keys: Collection[str]) -> set[str]:
+    """Those of these keys under which this storage has a copy that is stored."""
+    query = select(copies.c.key).where(copies.c.storage == storage, copies.c.key.in_(keys), _STORED)
+    with database.read() as connection:
+        return {key for key in connection.scalars(query) if key is not None}
+
+
 def keys_of(database: Database, storage: str, recording_uuids: Collection[str]) -> list[CopyKey]:
     """The copies in this storage of the recordings with these uuids."""
     query = select(recordings.c.recording_uuid, *copies.c["state", "key"]).where(

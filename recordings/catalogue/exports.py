@@ -5,13 +5,12 @@ Each is made row by row: memory does not grow with their number. Who exports is 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .as_json import as_json_object
+from .csv_lines import csv_line
 from .search import Found
 
 COLUMNS = (
@@ -34,15 +33,9 @@ def json_line(found: Found) -> bytes:
 
 def as_csv(rows: Iterable[Found]) -> Iterator[bytes]:
     """A table with a line of headings; what belongs to several copies stands in one cell, separated by semicolons."""
-    yield (_BYTE_ORDER_MARK + _csv_line(COLUMNS)).encode()
+    yield (_BYTE_ORDER_MARK + csv_line(COLUMNS)).encode()
     for found in rows:
-        yield _csv_line(_cells(found)).encode()
-
-
-def _csv_line(cells: Iterable[Any]) -> str:
-    line = io.StringIO(newline="")
-    csv.writer(line).writerow(cells)
-    return line.getvalue()
+        yield csv_line(_cells(found)).encode()
 
 
 def _cells(found: Found) -> list[Any]:
@@ -51,14 +44,4 @@ def _cells(found: Found) -> list[Any]:
         name: "; ".join(str(copy[name]) for copy in whole["copies"] if copy[name] is not None)
         for name in ("storage", "key", "sha256", "error")
     }
-    return [_harmless((whole | of_copies)[name]) for name in COLUMNS]
-
-
-def _harmless(value: Any) -> Any:
-    """A caller chooses his name. A spreadsheet must not take it for a formula.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not value[1:].isdigit():
-        return f"'{value}"
-    return value
+    return [(whole | of_copies)[name] for name in COLUMNS]

@@ -5,6 +5,7 @@ Here a recording is asked for by its id. Choosing recordings by a filter is in `
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
-from recordings.model import Copy, Recording, State, conversation_key, worst
+from recordings.model import CallBehind, Copy, Recording, State, conversation_key, worst
 
 from .database import Database
 from .derived import call_behind
@@ -29,6 +30,7 @@ _OWN = recordings.c[
     "size",
     "start_time",
     "end_time",
+    "timestamp",
     "received_at",
     "origin",
     "flow",
@@ -36,6 +38,7 @@ _OWN = recordings.c[
     "channels",
 ]
 _NAMES, _COPY_NAMES, _CALL_NAMES = ([column.name for column in part] for part in (_OWN, copies.c, calls.c))
+_CALL_FACTS = [item.name for item in dataclasses.fields(CallBehind)]
 _COPY, _CALL = len(_NAMES), len(_NAMES) + len(_COPY_NAMES)  # where their columns begin in a row
 
 
@@ -133,6 +136,7 @@ def _recording(rows: Sequence[Row[Any]]) -> Recording:
         fields["flow"] = first.flow or call["flow"]
         # What the answer said is surer than what the flow's name implies: the setting may have changed since.
         fields |= {"format": call["format"] or first.format, "channels": call["channels"] or first.channels}
+        fields["call"] = CallBehind(**{name: call[name] for name in _CALL_FACTS})
     its_copies = tuple(_copy(row[_COPY:_CALL]) for row in rows if row[_COPY] is not None)
     return Recording(**fields, state=worst([copy.state for copy in its_copies]), copies=its_copies)
 

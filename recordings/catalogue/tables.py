@@ -370,7 +370,8 @@ keys = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
-# How much there is of everything, counted by a worker now and then: the one row has the id 1. See `stats`.
+# What the workers of all hosts write down for one another, a row for each purpose. 1: how much there is of everything,
+# see `stats`. 2: when one of them last took the turn to write the nightly list, see `nightly`.
 figures = Table(
     "figures",
     metadata,

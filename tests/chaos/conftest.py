@@ -19,9 +19,9 @@ from tests.services.servers import give_up
 def make_deployment(tmp_path: Path) -> Callable[..., Deployment]:
     """`make_deployment(mode, …)`: see `deployment.Deployment`; the test is skipped where a server is not installed."""
 
-    def make(mode: str, **more: Any) -> Deployment:
+    def make(mode: str, *, kind: type[Deployment] = Deployment, **more: Any) -> Deployment:
         try:
-            return Deployment(mode, tmp_path, **more)
+            return kind(mode, tmp_path, **more)
         except NotInstalled as missing:
             return give_up(missing)
 

@@ -78,6 +78,7 @@ class Deployment:
         **changes: str,
     ) -> None:
         self.mode, self.folder = mode, folder
+        self.door = ""  # the address of a proxy that stands before all webs
         self.plugins = folder / "plugins"
         self.plugins.mkdir()
         self.postgres = PrivatePostgres() if mode in ("postgres", POOLED) else None

@@ -101,11 +101,15 @@ class Watch:
 
         The figures are printed; pytest shows them with `-rP`.
         """
-        print(self)
         assert set(self.answers.outcomes) == {"recorded"}, self
         assert self.answers.p99 < answer_seconds, self
         assert set(self.events.outcomes) <= {204, 503}, self
         assert max(self.events.seconds) < EVENT_SECONDS, self
+        self.hold_to_archive(patience=patience)
+
+    def hold_to_archive(self, *, patience: float = 60) -> None:
+        """The last of the promises alone, for where nothing serves for a while: requests then wait, or fail."""
+        print(self)
         acknowledged, stored = self.announced.acknowledged.keys(), self._deployment.stored
         wait_for(lambda: acknowledged <= stored(), "what was acknowledged is archived", patience, more=self._with_logs)
         account = audit(self._deployment, self.announced)
@@ -122,7 +126,7 @@ class Watch:
             number += 1
 
     def _url(self) -> str:
-        return self._chance.choice([web.url for web in self._deployment.webs])
+        return self._deployment.door or self._chance.choice([web.url for web in self._deployment.webs])
 
     def _announce(self) -> None:
         recording, file_id, payload = new_recording(self._deployment.files.url, self._chance, self._sizes)

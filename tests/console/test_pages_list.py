@@ -131,6 +131,7 @@ def test_no_number_stands_in_an_address_or_a_log_line(site, caplog):
         ({"direction": "up"}, "use inbound, outbound"),
         ({"flow": "x" * 1001}, "at most 1000 characters"),
         ({"stat": "failed"}, "There is no filter 'stat'"),
+        (dict.fromkeys(("conversation", "application"), "\N{GRINNING FACE}" * 900), "too long to be searched for"),
     ],
 )
 def test_a_search_with_bad_input_says_what_is_right_and_keeps_what_was_typed(site, fields, sentence):
@@ -142,6 +143,21 @@ def test_a_search_with_bad_input_says_what_is_right_and_keeps_what_was_typed(sit
     assert 'role="alert"' in page
     for name in ("number", "flow"):
         assert f'value="{typed[name]}"' in page
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"since": "99999d"},
+        {"until": "2199-12-30"},
+        {"since": "2199-12-31T23:59:59.999999"},
+        {"conversation": "\N{LATIN SMALL LETTER E WITH ACUTE}" * 900},
+        {"storage": "x" * 1000, "flow": "y" * 1000, "conversation": "z" * 1000, "application": "a" * 1000},
+    ],
+)
+def test_whatever_may_be_searched_for_has_a_link_that_can_be_opened(site, fields):
+    browser = site.browser(Role.VIEWER)
+    assert "No recording fits" in text_of(found_by(browser, **fields))
 
 
 @pytest.mark.parametrize("link", ["", "x", "gAAAAABn", "a" * 20_000, "%00", "%F0%9F%98%80", "eyJmaWx0ZXIiOnt9fQ.x"])

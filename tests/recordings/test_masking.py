@@ -85,7 +85,11 @@ def test_masking_again_changes_nothing(text):
 
 
 @pytest.mark.parametrize(
-    "piece", ["a.b-c+", "://a:", "A", "1a", "-----BEGIN", '"token":"', "sig=", "Basic ", "eyJ", "/"]
+    "piece",
+    [
+        *("a.b-c+", "://a:", "A", "1a", "-----BEGIN", '"token":"', "sig=", "Basic ", "eyJ", "/"),
+        *("-eyJ", "eyJ-", "-eyJ.", "://", "token =", '"a_', "-----BEGIN-----END-", "bearer\t"),
+    ],
 )
 def test_a_very_long_text_is_masked_in_good_time(piece):
     began = time.perf_counter()

@@ -191,6 +191,32 @@ def test_a_body_that_is_no_json_is_refused(admin, body, content_type, status, se
     assert sentence in refusal(reply, status)
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 50_000, "nested too deeply"),
+        ('{"limit": ' + "1" * 5000 + "}", "none has more than 19 digits"),
+        ('{"\\ud800": 1}', "?: There is no such parameter"),
+        ('{"' + "a" * 100_000 + '": 1}', "a: There is no such parameter"),
+    ],
+    ids=["lists", "objects", "a long number", "half a character", "a long name"],
+)
+def test_a_body_that_is_made_to_break_its_reader_is_refused_like_any_other(admin, body, sentence):
+    assert sentence in refusal(admin.ask("POST", "/recordings/search", data=body, content_type="application/json"), 400)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{f"a{number}": 0 for number in range(50_000)}, {"state": [f"a{number}" for number in range(50_000)]}],
+    ids=["names", "values"],
+)
+def test_a_body_with_very_many_mistakes_gets_a_short_reply_about_the_first_of_them(admin, body):
+    reply = admin.post("/recordings/search", body)
+    refusal(reply, 400)
+    assert len(reply.get_data()) < 10_000
+
+
 # --- One recording ----------------------------------------------------------------------------------------------------
 
 

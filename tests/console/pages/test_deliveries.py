@@ -89,14 +89,31 @@ def test_the_raw_body_is_for_operators_and_its_secrets_are_masked(site):
         assert "you need the role operator" in text_of(page)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\x00\x1b[2J", b"<script>alert(1)</script>", b"[" * 5000, b"x" * 70_000])
+BODIES = {
+    "none": b"",
+    "control characters": b"\xff\x00\x1b[2J",
+    "a script": b"<script>alert(1)</script>",
+    "open brackets": b"[" * 5000,
+    "a long one": b"x" * 70_000,
+    "JSON that names half a character, and one that turns the line round": b'{"a": "\\ud800", "b": "\\u202e"}',
+    "a number of many digits": b"1" * 5000,
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_any_body_is_shown_and_not_obeyed(site, body):
     reply = site.browser(Role.OPERATOR).get(refuse(site, body))
     assert reply.status_code == 200
     page = reply.get_data(as_text=True)
     assert "<script>" not in page  # the page's own scripts are files
-    assert "\x1b" not in page
-    assert "\x00" not in page
+    assert not {"\x1b", "\x00", "\u202e"} & set(page)
+
+
+def test_a_body_whose_indents_would_be_long_does_not_make_a_long_page(site):
+    body = b"[" * 300 + b"1," * 30_000 + b"1" + b"]" * 300
+    page = site.browser(Role.OPERATOR).get(refuse(site, body)).get_data()
+    assert b"1,1,1" in page
+    assert len(page) < 100_000
 
 
 @pytest.mark.parametrize("path", ["", "/replay", "/adopt"])

@@ -56,7 +56,7 @@ def test_the_sidecar_tells_what_is_needed_without_this_program(desk, vonage, clo
     assert document["event"]["end_time"] == "2026-11-22T11:59:50Z"
     assert document["call"]["flow"] == "voicemail"
     assert (document["stored_at"], document["written_by"]) == ("2026-11-22T12:00:00Z", "tapekeeper test")
-    assert file.url not in desk.files()[f"{key}.json"].decode()
+    assert document["event"]["recording_url"] == file.url, "it is of no use without the application's key"
 
 
 def test_a_second_look_does_nothing(desk, vonage):

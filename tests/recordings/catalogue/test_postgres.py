@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from recordings.catalogue.engines import POSTGRES_CONNECTIONS
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.keys import shared_key
 from recordings.catalogue.leases import Leases
+from recordings.catalogue.nightly import take_turn, whole_catalogue
 from recordings.catalogue.throttle import TRIES_BY_ADDRESS, Throttle
 from recordings.catalogue.tokens import Tokens
 from recordings.catalogue.waveforms import Waveforms, measured
@@ -160,6 +162,17 @@ def test_tries_and_playbacks_in_several_processes_are_counted_once_on_postgres(m
         list(pool.map(lambda number: audits[number % 4].note(anna, Action.PLAY, recording_id=1), range(16)))
     assert waits.count(0) == TRIES_BY_ADDRESS
     assert len(Audit(database).search().entries) == 1
+
+
+def test_the_nightly_list_is_one_workers_turn_and_holds_everything_on_postgres(make_database, new_copy, clock):
+    new_copy()
+    databases, length = [make_database() for _ in range(4)], timedelta(minutes=25)
+    for _ in range(2):
+        with ThreadPoolExecutor(4) as pool:
+            turns = list(pool.map(lambda database: take_turn(database, clock(), length), databases))
+        assert turns.count(True) == 1
+        clock.move(length.total_seconds())
+    assert len(list(whole_catalogue(databases[0]))) == 1
 
 
 def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, private_postgres):  # noqa: F811

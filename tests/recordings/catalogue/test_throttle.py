@@ -32,15 +32,38 @@ def test_an_address_has_ten_tries_and_waits_for_the_rest_of_five_minutes(throttl
     assert throttle.allows("192.0.2.1") == 0
 
 
-def test_the_right_password_gives_the_address_its_tries_back(throttle):
-    for _ in range(3):
-        assert [throttle.allows("192.0.2.1") for _ in range(TRIES_BY_ADDRESS)] == [0] * TRIES_BY_ADDRESS
+def test_the_right_password_does_not_count_as_a_try(throttle):
+    for _ in range(3 * TRIES_BY_ADDRESS):
+        assert throttle.allows("192.0.2.1") == 0
         throttle.succeeded("192.0.2.1")
+
+
+def test_whoever_has_an_account_cannot_sign_in_between_to_try_the_passwords_of_others_for_ever(throttle):
+    guesses = 0
+    for _ in range(5 * TRIES_BY_ADDRESS):
+        guesses += throttle.allows("192.0.2.1") == 0
+        if throttle.allows("192.0.2.1") == 0:
+            throttle.succeeded("192.0.2.1")
+    assert guesses <= TRIES_BY_ADDRESS
 
 
 def test_all_addresses_together_have_a_hundred_tries(throttle):
     assert flood(throttle, TRIES_IN_ALL + 50) == TRIES_IN_ALL
     assert throttle.allows("192.0.2.1") > 0
+
+
+def test_a_flood_that_is_refused_writes_nothing(throttle, database):
+    def rows():
+        with database.read() as connection:
+            return connection.execute(sign_in_tries.select()).all()
+
+    for _ in range(TRIES_BY_ADDRESS):
+        throttle.allows("192.0.2.1")
+    flood(throttle)
+    before = rows()
+    assert throttle.allows("192.0.2.1") > 0
+    assert throttle.allows("2001:db8::1") > 0
+    assert rows() == before
 
 
 def test_a_flood_does_not_lock_out_an_address_where_somebody_signed_in(throttle, clock):

@@ -1,0 +1,74 @@
+"""The whole catalogue as lines, for the list that lies in the stores; and whose turn it is to write that list.
+
+It is read in pages: no transaction is open while a store takes the lines in, and memory does not grow with the
+catalogue. Where the list lies is decided in `recordings.care.nightly`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from recordings.model import Recording
+
+from .as_json import as_json_object, plain
+from .database import Database
+from .listing import by_ids
+from .tables import calls, figures, recordings
+
+_PAGE = 200
+_TURN = 2  # the row of `figures` that says when a worker last took the turn
+
+
+def take_turn(database: Database, now: datetime, length: timedelta) -> bool:
+    """Whether this worker may write the list now. For this time no other worker may."""
+    statement = database.insert(figures).values(id=_TURN, counted_at=now, document="")
+    free = or_(figures.c.counted_at <= now - length, figures.c.counted_at > now + length)  # or a clock was wrong
+    statement = statement.on_conflict_do_update(index_elements=["id"], set_={"counted_at": now}, where=free)
+    with database.write() as connection:
+        return connection.execute(statement.returning(figures.c.id)).first() is not None
+
+
+def announced_before(database: Database, moment: datetime) -> bool:
+    """Whether any recording was announced before this moment."""
+    with database.read() as connection:
+        query = select(recordings.c.id).where(recordings.c.received_at < moment).limit(1)
+        return connection.execute(query).first() is not None
+
+
+def whole_catalogue(database: Database) -> Iterator[dict[str, Any]]:
+    """Each recording and each call, as what can be given to `json.dumps`: `{"recording": …}` or `{"call": …}`."""
+    for recording in _recordings(database):
+        own = {"recording_url": recording.recording_url, "timestamp": plain(recording.timestamp)}
+        yield {"recording": as_json_object(recording) | own}
+    for call in _calls(database):
+        yield {"call": plain(call)}
+
+
+def _recordings(database: Database) -> Iterator[Recording]:
+    last = 0
+    while True:
+        query = select(recordings.c.id).where(recordings.c.id > last).order_by(recordings.c.id).limit(_PAGE)
+        with database.read() as connection:
+            ids = connection.scalars(query).all()
+            page = by_ids(connection, ids)
+        yield from page.values()
+        if len(ids) < _PAGE:
+            return
+        last = ids[-1]
+
+
+def _calls(database: Database) -> Iterator[dict[str, Any]]:
+    columns = [column for column in calls.c if column.name not in ("id", "conversation_key")]
+    last = 0
+    while True:
+        query = select(calls.c.id, *columns).where(calls.c.id > last).order_by(calls.c.id).limit(_PAGE)
+        with database.read() as connection:
+            rows = connection.execute(query).all()
+        yield from ({column.name: row._mapping[column.name] for column in columns} for row in rows)
+        if len(rows) < _PAGE:
+            return
+        last = rows[-1].id
