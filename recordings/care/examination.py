@@ -67,7 +67,11 @@ class Examination:
         """Look at everything, in a thread. False: the last look has not ended."""
         if not self._running.acquire(blocking=False):
             return False
-        threading.Thread(target=self._run, name="tapekeeper-examination", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="tapekeeper-examination", daemon=True).start()
+        except BaseException:  # the system has no thread to give; the next look tries it again
+            self._running.release()
+            raise
         return True
 
     def _run(self) -> None:
