@@ -188,6 +188,9 @@ class _LinesStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._zip is not None:  # else it would end by itself, at any moment, into a buffer that is closed
+            self._zip.close()
+            self._zip = None
         close: Any = getattr(self._lines, "close", None)
         if close:
             close()
