@@ -153,6 +153,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         cfg = self.cfg
+        cfg.set("sendfile", False)  # Python's `sendfile` waits without end for a client that does not read
         self.max_keepalived = self.worker_connections // 2
         self._buffers = cfg.protocol == "http" and cfg.proxy_protocol == "off" and not cfg.is_ssl
         self._buffers = self._buffers and "h2" not in cfg.http_protocols
@@ -198,6 +199,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self._make_room()
         if not conn.initialized:
             conn.initialized = True
+            # The kernel ends a write after this time. With a time-out of Python's own each write would let other
+            # threads run first, twice. https://man7.org/linux/man-pages/man7/socket.7.html
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(WRITE_SECONDS), 0))
             conn.parser = get_parser(self.cfg, (), conn.client)  # it gets bytes from us, and never reads the socket
         conn.accepted = time.monotonic()
         if conn.sock.gettimeout() != 0:  # so it is when the next request came together with the last one
@@ -219,12 +223,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         req._expected_100_continue = False  # it was sent while the request arrived
         if not conn.whole:
             req.force_close()
-        conn.sock.settimeout(WRITE_SECONDS)
         if conn.lane == "pages":
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PAGE_BUFFER)
         try:
             return super().handle_request(req, conn)
-        except TimeoutError:
+        except BlockingIOError:
             raise BrokenPipeError(errno.EPIPE, "The client does not read the reply.") from None
 
     def finish_request(self, conn: Any, fs: Future[Any]) -> None:
