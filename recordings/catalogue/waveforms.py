@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, exists, func, not_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, exists, func, not_, or_, select, update
 
 from recordings.clock import utc_now
 from recordings.model import Recording, State, Waveform
@@ -41,10 +41,11 @@ _NEWEST_WITHOUT: Select[Any] = (
 )
 _LAST = select(func.max(recordings.c.id))
 # Copies that became due long ago say nothing: perhaps no worker here can archive them.
-_ARCHIVING = (
-    select(copies.c.id).where(copies.c.due_at <= bindparam("now"), copies.c.due_at > bindparam("lately")).limit(1)
-)
+_BECAME_DUE = exists().where(copies.c.due_at <= bindparam("now"), copies.c.due_at > bindparam("lately"))
+_IS_FETCHED = exists().where(copies.c.state == State.FETCHING.value, copies.c.due_at > bindparam("now"))
+_ARCHIVING = select(or_(_BECAME_DUE, _IS_FETCHED))
 _LATELY = timedelta(minutes=1)
+_PATIENCE = timedelta(minutes=1)  # a worker that archives without a pause measures beside it
 _DUE = (
     select(*waveforms.c["recording_id", "attempts"])
     .where(waveforms.c.due_at <= bindparam("now"))
@@ -94,17 +95,18 @@ class Waveforms:
         self.database = database
         self._clock = clock
         self._span = span
+        self._archiving_since: datetime | None = None
         self._below = 0  # the upper end of the moving stretch; 0: it begins at the newest row
 
     def take(self, storages: Collection[str]) -> WaveformClaim | None:
         """Claim a recording that has a stored copy in one of these storages; None: this look found none.
 
-        It is the newest that was never measured, else one whose next attempt is due. While copies have just become due
-        there is none: archiving them comes first.
+        It is the newest that was never measured, else one whose next attempt is due. While copies are being archived
+        there is none, for a minute at most: archiving comes first.
         """
         now = self._clock()
         with self.database.read() as connection:
-            if connection.execute(_ARCHIVING, {"now": now, "lately": now - _LATELY}).first() is not None:
+            if self._gives_way(connection, now):
                 return None
             recording_id = self._newest(connection, list(storages))
             due = None if recording_id else connection.execute(_DUE, {"now": now}).first()
@@ -135,6 +137,13 @@ class Waveforms:
         self._end(claim, attempts=claim.attempts - 1, due_at=self._clock())
 
     # --- Finding -----------------------------------------------------------------------------------------------------
+
+    def _gives_way(self, connection: Connection, now: datetime) -> bool:
+        if not connection.execute(_ARCHIVING, {"now": now, "lately": now - _LATELY}).scalar_one():
+            self._archiving_since = None
+            return False
+        self._archiving_since = self._archiving_since or now
+        return now - self._archiving_since < _PATIENCE
 
     def _newest(self, connection: Connection, storages: list[str]) -> int | None:
         last = connection.execute(_LAST).scalar() or 0

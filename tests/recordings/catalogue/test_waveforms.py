@@ -63,11 +63,30 @@ def test_an_old_recording_that_is_stored_late_is_found_after_some_looks(database
     assert [claim.recording_id for claim in looks if claim] == [late]
 
 
-def test_while_copies_have_just_become_due_archiving_comes_first(clock, table, store, new_copy):
+def test_archiving_comes_first(clock, table, store, new_copy, leases):
     recording_id = store()
     new_copy()
     assert table.take(STORAGES) is None
-    clock.move(2 * MINUTE)  # perhaps nobody here can archive that copy
+    claim = leases.claim_next()
+    assert table.take(STORAGES) is None
+    leases.failed(claim, "404")
+    assert table.take(STORAGES).recording_id == recording_id
+
+
+def test_copies_that_nobody_archives_hold_no_waveform_up(clock, table, store, new_copy):
+    recording_id = store()
+    new_copy()
+    clock.move(2 * MINUTE)
+    assert table.take(STORAGES).recording_id == recording_id
+
+
+def test_archiving_without_a_pause_holds_waveforms_up_for_a_minute(clock, table, store, new_copy):
+    recording_id = store()
+    for _ in range(6):
+        new_copy()
+        assert table.take(STORAGES) is None
+        clock.move(MINUTE / 6)
+    new_copy()
     assert table.take(STORAGES).recording_id == recording_id
 
 
