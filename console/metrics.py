@@ -26,7 +26,7 @@ from recordings.catalogue.schedule import Schedule
 from recordings.catalogue.workers import Workers
 from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable
-from recordings.model import State
+from recordings.model import COPY_STATES
 from recordings.storage import StorageBackend
 from recordings.timeouts import Deadline
 
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 _VONAGE_KEEPS = timedelta(days=30)  # Vonage has deleted the recordings of older calls
 _SECONDS = 3.0  # for all questions of one scrape
 _MOST_SCRAPES = 2  # at the same time: a database that hangs must not cost the threads that answer calls
-_STATES = [state for state in State if state is not State.EMPTY]  # a recording without audio has no copies
 
 
 class Parts(Protocol):
@@ -123,7 +122,7 @@ class _Catalogue(Collector):
         family = GaugeMetricFamily("tapekeeper_copies", "Copies by storage and state.", labels=["storage", "state"])
         former = sorted({storage for storage, _ in counts.copies} - set(self._parts.storages))
         for storage in (*self._parts.storages, *former):
-            for state in _STATES:
+            for state in COPY_STATES:
                 family.add_metric([storage, state.value], counts.copies.get((storage, state), 0))
         return family
 

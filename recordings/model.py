@@ -25,6 +25,8 @@ class State(StrEnum):
     EMPTY = "empty"
 
 
+COPY_STATES = tuple(state for state in State if state is not State.EMPTY)  # a recording without audio has no copies
+
 # From worst to best: the order in which copies speak for their recording.
 WORST_FIRST = (State.FAILED, State.BLOCKED, State.WAITING, State.FETCHING, State.PENDING, State.STORED)
 

@@ -11,15 +11,14 @@ from typing import Any
 
 from flask import Response, request
 
-from console.access import current_actor, fill_json
+from console.access import fill_json
 from console.audio import download_response, recording_response
+from console.lookups import recording_to_hear
 from console.parts import Parts
 from recordings.access import Action, Role
-from recordings.catalogue.search import Found
 
 from .fields import row
 from .operations import Resource, View, needs
-from .recordings import recording_in
 
 _TYPES = ("audio/mpeg", "audio/wav", "audio/ogg", "application/octet-stream")
 _RANGE: dict[str, Any] = {
@@ -53,7 +52,7 @@ def create_resource(parts: Parts) -> Resource:
     @_documented
     def get_audio(recording_id: int) -> Response:
         """The audio, for a player: a range is cut to 1 MiB"""
-        found = _noted(parts, recording_id, Action.PLAY)
+        found = recording_to_hear(parts, recording_id, Action.PLAY)
         return _as_answer(recording_response(found.recording, parts.storages, request))
 
     @resource.route(f"/recordings/{_ROW}/download")
@@ -61,17 +60,10 @@ def create_resource(parts: Parts) -> Resource:
     @_documented
     def download_audio(recording_id: int) -> Response:
         """The audio as a file, with a name that says what is in it"""
-        found = _noted(parts, recording_id, Action.DOWNLOAD)
+        found = recording_to_hear(parts, recording_id, Action.DOWNLOAD)
         return _as_answer(download_response(found.recording, parts.storages, request))
 
     return resource
-
-
-def _noted(parts: Parts, recording_id: int, action: Action) -> Found:
-    found = recording_in(parts, recording_id)
-    if request.method != "HEAD":  # which brings no audio
-        parts.people.audit.note(current_actor(), action, recording_id=recording_id)
-    return found
 
 
 def _as_answer(response: Response) -> Response:

@@ -12,11 +12,12 @@ from flask import abort
 from marshmallow import Schema, fields
 
 from console.access import current_actor
+from console.lookups import delivery_in, note_order
 from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.care.replays import replay_each
 from recordings.catalogue.as_json import delivery_as_json_object
-from recordings.catalogue.inbox import OUTCOMES, NoSuchDelivery, StoredDelivery
+from recordings.catalogue.inbox import OUTCOMES, StoredDelivery
 from recordings.catalogue.inbox_pages import DeliveryPage as Page
 from recordings.catalogue.inbox_pages import delivery_page
 from recordings.clock import iso_utc
@@ -99,7 +100,7 @@ def create_resource(parts: Parts) -> Resource:
     @resource.response(200, WholeDeliveryAnswer)
     def get_delivery(delivery_id: int) -> Mapping[str, Any]:
         """One delivery, with its body"""
-        stored = _delivery_in(parts, delivery_id)
+        stored = delivery_in(parts, delivery_id)
         body = masked(stored.delivery.body.decode("utf-8", "replace"))
         return _as_answer(stored) | {"body": body if current_actor().may(Role.OPERATOR) else None}
 
@@ -109,7 +110,7 @@ def create_resource(parts: Parts) -> Resource:
     @resource.alt_response(409, "CONFLICT")
     def replay_delivery(delivery_id: int) -> Mapping[str, Any]:
         """Take a delivery in once more, judged by the settings of today; 409 where it still cannot be used"""
-        _note_replay(parts, _delivery_in(parts, delivery_id))
+        note_order(parts, delivery_in(parts, delivery_id), Action.REPLAY)
         return _replay(parts, delivery_id)
 
     return resource
@@ -126,18 +127,6 @@ def _page(page: Page) -> Mapping[str, Any]:
 def _as_answer(stored: StoredDelivery) -> dict[str, Any]:
     query = masked(stored.delivery.query) if current_actor().may(Role.OPERATOR) else None
     return delivery_as_json_object(stored) | {"query": query}
-
-
-def _delivery_in(parts: Parts, delivery_id: int) -> StoredDelivery:
-    try:
-        return parts.inbox.find(delivery_id)
-    except NoSuchDelivery:
-        abort(404, f"There is no delivery {delivery_id}, or it is not kept any more. See all with: GET /api/deliveries")
-
-
-def _note_replay(parts: Parts, stored: StoredDelivery) -> None:
-    detail = f"delivery {stored.id}, {stored.outcome}"
-    parts.people.audit.note(current_actor(), Action.REPLAY, recording_id=stored.recording_id, detail=detail)
 
 
 def _replay(parts: Parts, delivery_id: int) -> Mapping[str, Any]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import abort
 from marshmallow import Schema, fields
 
 from console.access import current_actor
+from console.lookups import recording_in
 from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue.as_json import as_json_object, plain
 from recordings.catalogue.listing import call_history, transcripts
-from recordings.catalogue.search import Found, by_row, search
+from recordings.catalogue.search import Found, search
 from recordings.clock import iso_utc
-from recordings.model import State
+from recordings.model import COPY_STATES, State
 
 from .fields import flag, moment, number, row, rows, text, whole
 from .filters import RecordingQuery, RecordingSearch, filter_from
@@ -29,7 +29,7 @@ class CopyAnswer(Schema):
 
     storage = text("The address of the storage.")
     key = text("The object there.", none=True)
-    state = text("Its state.", enum=[state.value for state in State if state is not State.EMPTY])
+    state = text("Its state.", enum=[state.value for state in COPY_STATES])
     size = whole("Bytes, as the storage confirmed them.", none=True)
     sha256 = text("Of the audio.", none=True)
     content_type = text("Of the audio.", none=True)
@@ -143,14 +143,6 @@ def create_resource(parts: Parts) -> Resource:
         return {"copies_due": len(parts.schedule.retry(found.recording.recording_uuid))}
 
     return resource
-
-
-def recording_in(parts: Parts, recording_id: int) -> Found:
-    """The recording in this row. Where there is none it is a 404."""
-    found = by_row(parts.database, recording_id)
-    if found is None:
-        abort(404, f"There is no recording {recording_id}. See all with: GET /api/recordings")
-    return found
 
 
 def as_answer(found: Found) -> dict[str, Any]:

@@ -14,16 +14,14 @@ from recordings.care.readiness import Readiness, Report
 from recordings.catalogue.stats import Totals, totals
 from recordings.catalogue.troubles import Trouble, Troubles
 from recordings.clock import iso_utc
-from recordings.model import State
+from recordings.model import COPY_STATES, State
 
 from .fields import flag, moment, number, rows, text, whole
 from .operations import Resource, needs
 
-_FEW = 5_000  # recordings, which are counted within milliseconds
-_STATES = tuple(state for state in State if state is not State.EMPTY)  # a recording without audio has no copies
 _FOR_OPERATORS = "An operator sees why, and so does whoever reads the log."
 
-_Copies: Any = Schema.from_dict({state.value: whole("Copies in this state.") for state in _STATES}, name="Copies")
+_Copies: Any = Schema.from_dict({state.value: whole("Copies in this state.") for state in COPY_STATES}, name="Copies")
 
 
 class StorageAnswer(Schema):
@@ -88,7 +86,7 @@ def create_resource(parts: Parts, readiness: Callable[[], Readiness]) -> Resourc
     @resource.response(200, StoragesAnswer)
     def list_storages() -> Mapping[str, Any]:
         """The storages, whether they can be used, and what is in them"""
-        looking, counted = readiness(), totals(parts.database, few=_FEW)
+        looking, counted = readiness(), totals(parts.database)
         looking.start()
         return {"storages": list(_storages(parts, counted, looking.report())), "age_seconds": counted.age}
 
@@ -97,7 +95,7 @@ def create_resource(parts: Parts, readiness: Callable[[], Readiness]) -> Resourc
     @resource.response(200, FiguresAnswer)
     def get_figures() -> Mapping[str, Any]:
         """How much there is of everything, and what needs attention"""
-        return _figures(parts, totals(parts.database, few=_FEW), Troubles(parts.database))
+        return _figures(parts, totals(parts.database), Troubles(parts.database))
 
     return resource
 
@@ -114,14 +112,14 @@ def _storages(parts: Parts, counted: Totals, report: Report) -> Iterator[Mapping
             "configured": place <= len(configured),
             "usable": part not in report.problems if is_known else None,
             "problem": problem if may_see else _FOR_OPERATORS,
-            "copies": {state.value: counted.copies.get((storage, state), 0) for state in _STATES},
+            "copies": {state.value: counted.copies.get((storage, state), 0) for state in COPY_STATES},
             "stored_bytes": counted.bytes.get((storage, State.STORED), 0),
         }
 
 
 def _figures(parts: Parts, counted: Totals, troubles: Troubles) -> Mapping[str, Any]:
     deletion = troubles.next_deletion()
-    copies = {state.value: sum(n for (_, own), n in counted.copies.items() if own is state) for state in _STATES}
+    copies = {state.value: sum(n for (_, own), n in counted.copies.items() if own is state) for state in COPY_STATES}
     return {
         "recordings": counted.recordings,
         "copies": copies,

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from console.access import current_actor, require
+from console.lookups import delivery_in, note_order
 from recordings.access import Action, Role
 from recordings.care.replays import Attempt, adopt_each, replay_each
-from recordings.catalogue.inbox import OUTCOMES, Inbox, Interpret, NoSuchDelivery, StoredDelivery
+from recordings.catalogue.inbox import OUTCOMES, Inbox, Interpret
 from recordings.catalogue.inbox_pages import delivery_page
 from recordings.errors import InvalidInput
 
@@ -65,7 +66,7 @@ def _listed(parts: Parts, links: Links, place: dict[str, Any]) -> dict[str, Any]
 
 
 def _shown(parts: Parts, row_id: int, problem: str = "") -> dict[str, Any]:
-    stored = _delivery_in(parts, row_id)
+    stored = delivery_in(parts, row_id)
     is_operator = current_actor().may(Role.OPERATOR)
     return {
         "stored": stored,
@@ -77,18 +78,9 @@ def _shown(parts: Parts, row_id: int, problem: str = "") -> dict[str, Any]:
     }
 
 
-def _delivery_in(parts: Parts, row_id: int) -> StoredDelivery:
-    try:
-        return parts.inbox.find(row_id)
-    except NoSuchDelivery:
-        abort(404, "There is no such delivery here, or it is not kept any more. Look for it in the list of deliveries.")
-
-
 def _ordered(parts: Parts, row_id: int, action: Action, order: Order) -> ResponseReturnValue:
-    stored = _delivery_in(parts, row_id)
-    parts.people.audit.note(
-        current_actor(), action, recording_id=stored.recording_id, detail=f"delivery {row_id}, {stored.outcome}"
-    )
+    stored = delivery_in(parts, row_id)
+    note_order(parts, stored, action)
     (attempt,) = order(parts.inbox, [row_id], parts.interpreter)
     if attempt.problem:
         return render_template("pages/delivery.html", **_shown(parts, row_id, attempt.problem)), 409

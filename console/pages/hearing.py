@@ -11,13 +11,13 @@ from http import HTTPStatus
 from flask import Blueprint, Response, abort, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
-from console.access import current_actor, require
+from console.access import require
 from console.audio import download_response, peaks_json, recording_response
+from console.lookups import recording_in, recording_to_hear
 from recordings.access import Action, Role
-from recordings.catalogue.search import Found
 from recordings.catalogue.waveforms import measured
 
-from .parts import ROW, Parts, recording_in
+from .parts import ROW, Parts
 
 
 def add_routes(blueprint: Blueprint, parts: Parts) -> None:
@@ -26,30 +26,23 @@ def add_routes(blueprint: Blueprint, parts: Parts) -> None:
     @blueprint.get(f"/recordings/{ROW}/audio")
     @require(Role.LISTENER)
     def audio(row_id: int) -> ResponseReturnValue:
-        found = _noted(parts, row_id, Action.PLAY)
+        found = recording_to_hear(parts, row_id, Action.PLAY)
         return recording_response(found.recording, parts.storages, request)
 
     @blueprint.get(f"/recordings/{ROW}/download")
     @require(Role.LISTENER)
     def download(row_id: int) -> ResponseReturnValue:
-        found = _noted(parts, row_id, Action.DOWNLOAD)
+        found = recording_to_hear(parts, row_id, Action.DOWNLOAD)
         return _as_page(download_response(found.recording, parts.storages, request))
 
     @blueprint.get(f"/recordings/{ROW}/waveform")
     @require(Role.LISTENER)
     def waveform(row_id: int) -> ResponseReturnValue:
         recording_in(parts, row_id)
-        found = measured(parts.database, row_id).waveform
-        if found is None:
+        picture = measured(parts.database, row_id).waveform
+        if picture is None:
             abort(404, "There is no waveform of this recording, or none yet: a worker makes it after archiving.")
-        return jsonify(peaks_json(found))
-
-
-def _noted(parts: Parts, row_id: int, action: Action) -> Found:
-    found = recording_in(parts, row_id)
-    if request.method != "HEAD":  # which brings no audio
-        parts.people.audit.note(current_actor(), action, recording_id=row_id)
-    return found
+        return jsonify(peaks_json(picture))
 
 
 def _as_page(response: Response) -> Response:

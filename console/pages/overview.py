@@ -20,7 +20,7 @@ from recordings.catalogue.search import RecordingFilter
 from recordings.catalogue.stats import DAYS, Totals, totals
 from recordings.catalogue.troubles import Trouble, Troubles
 from recordings.clock import utc_now
-from recordings.model import State
+from recordings.model import COPY_STATES, State
 
 from .links import Links
 from .parts import Parts
@@ -28,11 +28,9 @@ from .pile_words import WORDS
 from .plot import OUTCOMES, plot
 
 _FOR_OPERATORS = "An operator of this console sees why, and so does whoever reads the log."
-_FEW = 5_000  # recordings, which are counted within milliseconds: whoever has just placed a call sees it
-_STATES = tuple(state for state in State if state is not State.EMPTY)  # a recording without audio has no copies
 _LISTS = {
     Trouble.IDLE: RecordingFilter(states=(State.PENDING, State.WAITING)),
-    Trouble.NEARING: RecordingFilter(states=tuple(state for state in _STATES if state is not State.STORED)),
+    Trouble.NEARING: RecordingFilter(states=tuple(state for state in COPY_STATES if state is not State.STORED)),
     Trouble.BLOCKED: RecordingFilter(states=(State.BLOCKED,)),
     Trouble.FAILED: RecordingFilter(states=(State.FAILED,)),
 }
@@ -60,14 +58,14 @@ def add_routes(blueprint: Blueprint, parts: Parts, readiness: Callable[[], Readi
 
 def _shown(parts: Parts, report: Report, links: Links) -> dict[str, Any]:
     troubles, now = Troubles(parts.database), utc_now()
-    counted = totals(parts.database, few=_FEW)
+    counted = totals(parts.database)
     day = recordings_since(parts.database, now - timedelta(days=1))
     return {
         "needs": [*_needs(troubles.count(), report, links), *_deliveries(Attention(parts))],
         "starting": report.unknown,
         "totals": counted,
         "storages": _storages(counted, parts),
-        "states": _STATES,
+        "states": COPY_STATES,
         "deletion": troubles.next_deletion(),
         "workers": parts.workers.living(),
         "now": now,
@@ -111,7 +109,7 @@ def _storages(counted: Totals, parts: Parts) -> list[tuple[str, list[int], int]]
     return [
         (
             storage,
-            [counted.copies.get((storage, state), 0) for state in _STATES],
+            [counted.copies.get((storage, state), 0) for state in COPY_STATES],
             counted.bytes.get((storage, State.STORED), 0),
         )
         for storage in (*parts.storages, *counted.former(parts.storages))

@@ -1,14 +1,11 @@
-"""What the pages use of the program, and the recording that an address names."""
+"""What the pages use of the program."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from flask import abort
-
 from console import parts as shared
-from recordings.catalogue.search import Found, by_row
 
 # A row's number as both databases can hold it: with any larger one there is nothing at the address.
 ROW = "<int(min=1, max=9223372036854775807):row_id>"
@@ -44,11 +41,3 @@ class Parts(shared.Parts, Protocol):
 
     @property
     def plugins(self) -> Plugins: ...
-
-
-def recording_in(parts: Parts, row_id: int) -> Found:
-    """The recording in this row. Where there is none it is a 404."""
-    found = by_row(parts.database, row_id)
-    if found is None:
-        abort(404, "There is no such recording here. Look for it in the list of recordings.")
-    return found

@@ -10,6 +10,7 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from console.access import current_actor, require
+from console.lookups import recording_in
 from recordings.access import Action, Role
 from recordings.catalogue.inbox import StoredDelivery
 from recordings.catalogue.search import Found
@@ -17,7 +18,7 @@ from recordings.model import Recording, State
 from recordings.timeouts import TimeLimit
 
 from .links import Links
-from .parts import ROW, Parts, recording_in
+from .parts import ROW, Parts
 from .probe import probe
 from .timeline import timeline
 from .wording import MOVING, readable

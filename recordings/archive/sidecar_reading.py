@@ -61,8 +61,8 @@ def read_sidecar(data: bytes, name: str) -> SidecarContent:
     if audio["key"] != key:
         raise BadSidecar(f"It speaks of another object, {audio['key'][:80]!r}: somebody moved or copied it.")
     kind = formats.of_content_type(audio["content_type"])
-    told = loaded["call"].get("format", kind.format)  # older sidecars lack it
-    recording = _recording(loaded, told if told in formats.BY_FORMAT else None)
+    asked_format = loaded["call"].get("format", kind.format)  # older sidecars lack it
+    recording = _recording(loaded, asked_format if asked_format in formats.BY_FORMAT else None)
     return SidecarContent(recording, key, audio["size"], audio["sha256"], kind.content_type, loaded["stored_at"])
 
 
@@ -81,8 +81,9 @@ def _document(data: bytes) -> Any:
 
 def _recording(loaded: dict[str, Any], format: str | None) -> Recording:
     event, call, audio = loaded["event"], loaded["call"], loaded["audio"]
-    told = call["conversation_uuid"] or loaded["conversation_uuid"]
-    behind = CallBehind(told, call["leg_uuid"], call["answered_at"], call["completed_at"]) if told else None
+    conversation = call["conversation_uuid"] or loaded["conversation_uuid"]
+    times = call["answered_at"], call["completed_at"]
+    behind = CallBehind(conversation, call["leg_uuid"], *times) if conversation else None
     return Recording(
         application_id=loaded["application_id"],
         recording_uuid=loaded["recording_uuid"],

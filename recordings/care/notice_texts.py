@@ -38,7 +38,7 @@ class _Words(NamedTuple):
     advice: str
 
 
-_WORDS = {
+_SENTENCES = {
     Trouble.IDLE: _Words(
         "1 copy waits, and no worker archives",
         "{} copies wait, and no worker archives",
@@ -80,8 +80,8 @@ _WORDS = {
 
 def describe(kind: Trouble, number: int) -> tuple[str, str]:
     """What a trouble is, such as `1 copy is blocked`, and what to do about it."""
-    words = _WORDS[kind]
-    return words.one if number == 1 else words.many.format(_number(number)), f"{words.advice}."
+    sentences = _SENTENCES[kind]
+    return sentences.one if number == 1 else sentences.many.format(_number(number)), f"{sentences.advice}."
 
 
 def compose(notices: Sequence[Notice], public_url: str) -> tuple[str, str]:
@@ -105,19 +105,19 @@ def compose_test(public_url: str, now: datetime) -> tuple[str, str]:
 
 def _fact(notice: Notice) -> str:
     if notice.change is Change.ENDED:
-        return _WORDS[notice.kind].over
+        return _SENTENCES[notice.kind].over
     return describe(notice.kind, notice.number)[0]
 
 
 def _paragraph(notice: Notice, public_url: str) -> str:
-    words = _WORDS[notice.kind]
+    sentences = _SENTENCES[notice.kind]
     since = notice.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     fact = _fact(notice)
     if notice.change is Change.ENDED:
         return f"{fact[0].upper()}{fact[1:]}. There was trouble since {since}; nothing is left to do about it."
     grown = f", {_number(notice.before)} of them at the last notice" if notice.change is Change.GREW else ""
     page = f"\nPage: {public_url}/" if public_url else ""
-    return f"{fact[0].upper()}{fact[1:]} (since {since}{grown}).\n{words.advice}.{page}"
+    return f"{fact[0].upper()}{fact[1:]} (since {since}{grown}).\n{sentences.advice}.{page}"
 
 
 def _number(number: int) -> str:
