@@ -210,7 +210,8 @@ def taken_away(before: dict[str, Table], after: dict[str, Table]) -> set[str]:
     for name in before.keys() & after.keys():
         old, new = dict(before[name].c), dict(after[name].c)
         losses |= {f"{name}.{column} is gone" for column in old.keys() - new.keys()}
-        losses |= {f"{name}.{column} must be written" for column in new.keys() - old.keys() if shape(new[column]).needed}
+        added = new.keys() - old.keys()
+        losses |= {f"{name}.{column} must be written" for column in added if shape(new[column]).needed}
         for column in old.keys() & new.keys():
             losses |= {f"{name}.{column} {change}" for change in changes(shape(old[column]), shape(new[column]))}
         losses |= {f"{name} is unique otherwise: {key}" for key in uniques(before[name]) ^ uniques(after[name])}
