@@ -209,14 +209,14 @@ def _recording(row_id: int, moment: datetime, numbers: tuple[str, str], state: S
 
 
 def _copy(row_id: int, state: State, storage: str) -> dict[str, Any]:
-    kept = state if storage == STORAGES[0] else State.STORED
+    copy_state = state if storage == STORAGES[0] else State.STORED
     return {
         "recording_id": row_id,
         "storage": storage,
-        "state": kept.value,
+        "state": copy_state.value,
         "attempts": 1,
         "key": f"2026/{row_id}.mp3",
-        "size": 200_000 if kept is State.STORED else None,
+        "size": 200_000 if copy_state is State.STORED else None,
     }
 
 

@@ -100,8 +100,8 @@ def _programs() -> str:
     postgres = _answer(*[server for server in servers if server][:1], "--version").split()
     package = AZURITE.parents[3] / "package.json"
     azurite = json.loads(package.read_text())["version"] if package.is_file() else "missing"
-    names = {"curl": curl[1:2], "PostgreSQL": postgres[2:3], "Node.js": [_answer("node", "--version")]}
-    shown = [f"{name} {(found and found[0]) or 'missing'}" for name, found in names.items()]
+    versions = {"curl": curl[1:2], "PostgreSQL": postgres[2:3], "Node.js": [_answer("node", "--version")]}
+    shown = [f"{name} {''.join(text) or 'missing'}" for name, text in versions.items()]
     return ", ".join([*shown, f"Azurite {azurite}"])
 
 

@@ -79,11 +79,11 @@ def strict_gcs(*buckets: str, null_sink: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def running_alone(module: str, *words: str) -> Iterator[str]:
+def running_alone(module: str, *arguments: str) -> Iterator[str]:
     """`python -m <module>` until the end of its input, which is that of the block; the address that it prints."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-m", module, *words], cwd=ROOT, stdin=pipe, stdout=pipe, text=True
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
