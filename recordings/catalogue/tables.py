@@ -23,7 +23,7 @@ from sqlalchemy.types import BigInteger
 from .utc_time import UtcTime
 
 # The newest migration. A database that stands here is used without loading Alembic.
-HEAD = "0008"
+HEAD = "0009"
 
 metadata = MetaData(
     naming_convention={
@@ -148,6 +148,19 @@ copies = Table(
     Index(None, "state", "storage", "size"),  # all that counting needs
     Index(None, "token"),
     Index(None, "key"),
+)
+
+# The attempts at copies that failed. See `attempts`.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("copy_id", _Id, ForeignKey("copies.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("state", String(16), nullable=False),  # that it led to: waiting, blocked, failed
+    Column("error", Text, nullable=False),
+    Index(None, "copy_id", "id"),
 )
 
 # What is known of a call from the answer webhook and the call events: the recording event has none of it.
