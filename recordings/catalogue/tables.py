@@ -23,7 +23,7 @@ from sqlalchemy.types import BigInteger
 from .utc_time import UtcTime
 
 # The newest migration. A database that stands here is used without loading Alembic.
-HEAD = "0009"
+HEAD = "0010"
 
 metadata = MetaData(
     naming_convention={
@@ -320,6 +320,15 @@ sign_in_tries = Table(
     Column("tries", Integer, nullable=False),
     Column("since", UtcTime, nullable=False),
     Column("succeeded_at", UtcTime),
+)
+
+# The sessions that somebody has ended by signing out: a copy of their cookie opens nothing. See `sessions`.
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("ended_at", UtcTime, nullable=False),
+    Index(None, "ended_at"),
 )
 
 # Rows are added and read; nothing here changes or deletes one. There is no foreign key: a row outlives its recording.
