@@ -357,8 +357,9 @@ keys = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
-# What the workers of all hosts write down for one another, a row for each purpose. 1: how much there is of everything,
-# see `stats`. 2: when one of them last took the turn to write the nightly list, see `nightly`.
+# What the processes of all hosts write down for one another, a row for each purpose. 1: how much there is of
+# everything, see `stats`. 2: when a worker last took the turn to write the nightly list, see `nightly`. 3: what the
+# last look at the whole deployment found, and 4: when one began that has not ended, see `examinations`.
 figures = Table(
     "figures",
     metadata,
