@@ -12,6 +12,8 @@ from typing import Any
 
 from flask import Flask
 
+from console.exports import Exports
+
 from . import register
 from .document import as_object
 from .filters import Conditions, NumberConditions
@@ -22,7 +24,7 @@ _BEFORE = """# The JSON API
 
 <!-- Made by: make api-docs -->
 
-What the console shows, for programs, and what is done with one recording, delivery or account. It is there once
+What the console shows, for programs, and what is done with one recording, delivery, account or token. It is there once
 somebody may come in (see *Who may come in* in the README); else every address below `/api` is a 404. The document is
 at `/api/openapi.json` (OpenAPI 3.1), and `/api/docs` shows it and lets whoever is signed in try it.
 
@@ -96,7 +98,7 @@ def _names(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterato
 def current() -> str:
     """The file as it should be now."""
     parts: Any = None  # nothing is asked: only what the operations say of themselves is read
-    return markdown(as_object(register(Flask("tapekeeper"), parts, lambda: parts, version="")))
+    return markdown(as_object(register(Flask("tapekeeper"), parts, lambda: parts, Exports(), version="")))
 
 
 if __name__ == "__main__":
