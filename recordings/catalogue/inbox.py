@@ -18,6 +18,7 @@ from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
 from recordings.model import Accepted, Announcement, Delivery, Event
 
+from .copies import has_audio
 from .database import Database
 from .identity import has_uuid
 from .intake import Intake
@@ -188,6 +189,13 @@ class Inbox:
             len(copy_ids),
         )
         return copy_ids
+
+    def is_adoptable(self, stored: StoredDelivery) -> bool:
+        """Whether this delivery announced another URL for a recording of which the first one has brought no audio."""
+        if stored.outcome != "conflict":
+            return False
+        with self.database.read() as connection:
+            return not connection.execute(select(has_audio(stored.recording_id))).scalar_one()
 
     def prune(self) -> int:
         """Forget deliveries older than the retention, 10,000 at most. Returns how many; recordings and calls stay."""
