@@ -115,9 +115,14 @@ class Inbox:
             self._room.keep_to(connection, row)
 
     def listing(
-        self, *, outcome: str | None = None, since: datetime | None = None, recording_uuid: str | None = None
+        self,
+        *,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        recording_uuid: str | None = None,
+        newest_first: bool = False,
     ) -> Iterator[StoredDelivery]:
-        """The deliveries without their bodies, oldest first, read in pages."""
+        """The deliveries without their bodies, oldest first unless `newest_first`, read in pages."""
         query = LISTED
         if outcome:
             query = query.where(REFUSED if outcome == "refused" else deliveries.c.outcome == outcome)
@@ -125,9 +130,10 @@ class Inbox:
             query = query.where(deliveries.c.received_at >= since)
         if recording_uuid:
             query = query.where(has_uuid(recording_uuid))
-        last = 0
+        row_id = deliveries.c.id
+        order, last = (row_id.desc(), 2**63 - 1) if newest_first else (row_id, 0)
         while True:
-            page = query.where(deliveries.c.id > last).order_by(deliveries.c.id).limit(_PAGE)
+            page = query.where(row_id < last if newest_first else row_id > last).order_by(order).limit(_PAGE)
             with self.database.read() as connection:
                 rows = connection.execute(page).all()
             yield from (stored_delivery(row, b"") for row in rows)

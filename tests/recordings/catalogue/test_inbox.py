@@ -77,6 +77,8 @@ def test_listing_goes_on_over_many_pages(inbox, delivery):
     for number in range(405):
         inbox.keep_refused(delivery(query=str(number)), "", "")
     assert [kept.delivery.query for kept in inbox.listing()] == [str(number) for number in range(405)]
+    newest_first = [kept.delivery.query for kept in inbox.listing(newest_first=True)]
+    assert newest_first == [str(number) for number in reversed(range(405))]
 
 
 # --- Refused deliveries ---
