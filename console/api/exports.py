@@ -16,7 +16,7 @@ from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue import audit
 from recordings.catalogue.exports import as_csv, as_jsonl
-from recordings.catalogue.search import Found, walk
+from recordings.catalogue.search import RecordingRow, walk
 
 from .activity import ActivityConditions
 from .filters import NumberConditions, filter_from
@@ -74,7 +74,7 @@ def _recordings(
     parts: Parts,
     exports: Exports,
     given: Mapping[str, Any],
-    write: Callable[[Iterable[Found]], Iterator[bytes]],
+    write: Callable[[Iterable[RecordingRow]], Iterator[bytes]],
     content_type: str,
 ) -> Response:
     filter, suffix = filter_from(given), _suffix(content_type)

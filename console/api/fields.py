@@ -130,8 +130,8 @@ def name(about: str, *, required: bool = False) -> fields.String:
 
 def role(about: str, *, required: bool = False) -> fields.String:
     """A parameter that is a role."""
-    words = tuple(role.word for role in Role)
-    allowed = validate.OneOf(words, error=f"Use one of {', '.join(words)}.")
+    roles = tuple(role.word for role in Role)
+    allowed = validate.OneOf(roles, error=f"Use one of {', '.join(roles)}.")
     return fields.String(required=required, validate=allowed, metadata={"description": about})
 
 

@@ -10,7 +10,7 @@ from recordings.access import Action
 from recordings.catalogue.attempts import failed_attempts
 from recordings.catalogue.copies import claim_times
 from recordings.catalogue.listing import call_history, transcripts
-from recordings.catalogue.search import Found
+from recordings.catalogue.search import RecordingRow
 from recordings.masking import masked
 from recordings.model import Copy, Recording, State
 
@@ -37,19 +37,19 @@ class Moment:
     detail: str = ""
 
 
-def timeline(parts: Parts, found: Found, *, with_people: bool) -> list[Moment]:
+def timeline(parts: Parts, row: RecordingRow, *, with_people: bool) -> list[Moment]:
     """What is known of the recording's life. Who heard it is told only `with_people`."""
-    moments = [*_of_call(parts, found.recording), *_of_recording(found.recording), *_of_copies(parts, found)]
+    moments = [*_of_call(parts, row.recording), *_of_recording(row.recording), *_of_copies(parts, row)]
     if with_people:
-        moments += _of_people(parts, found.id)
+        moments += _of_people(parts, row.id)
     return sorted(moments, key=lambda moment: moment.at)
 
 
 def _of_call(parts: Parts, recording: Recording) -> Iterator[Moment]:
-    for row in call_history(parts.database, recording):
-        yield Moment(row["timestamp"] or row["received_at"], f"Call: {row['kind']}")
-    for row in transcripts(parts.database, recording):
-        yield Moment(row["received_at"], f"Transcription: {row['status']}", row["error"] or "")
+    for note in call_history(parts.database, recording):
+        yield Moment(note["timestamp"] or note["received_at"], f"Call: {note['kind']}")
+    for note in transcripts(parts.database, recording):
+        yield Moment(note["received_at"], f"Transcription: {note['status']}", note["error"] or "")
 
 
 def _of_recording(recording: Recording) -> Iterator[Moment]:
@@ -60,15 +60,15 @@ def _of_recording(recording: Recording) -> Iterator[Moment]:
     yield Moment(recording.received_at, "Vonage announced the recording")
 
 
-def _of_copies(parts: Parts, found: Found) -> Iterator[Moment]:
+def _of_copies(parts: Parts, row: RecordingRow) -> Iterator[Moment]:
     """The attempts that failed, the one that runs, and the receipt of the storage."""
-    failures = failed_attempts(parts.database, found.recording)
+    failures = failed_attempts(parts.database, row.recording)
     for attempt in failures:
         sentence = f"Attempt {attempt.number} did not succeed, and left the copy {attempt.state.value}"
         yield Moment(attempt.at, sentence, f"{attempt.storage}: {attempt.error}")
-    began = claim_times(parts.database, found.id)
+    began = claim_times(parts.database, row.id)
     noted = {(attempt.storage, attempt.number) for attempt in failures}
-    for copy in found.recording.copies:
+    for copy in row.recording.copies:
         if copy.stored_at:
             yield Moment(copy.stored_at, "Stored", ", ".join([copy.storage, *_receipt(copy)]))
         elif copy.storage in began and copy.attempts and not _is_noted(copy, noted):

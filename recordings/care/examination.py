@@ -73,12 +73,12 @@ class Examination:
         return True
 
     def _run(self) -> None:
-        found: list[examinations.Finding] | None = None
+        findings: list[examinations.Finding] | None = None
         try:
-            found = [examinations.Finding(row.level, row.part, row.message, row.mend) for row in self._examine()]
+            findings = [examinations.Finding(row.level, row.part, row.message, row.mend) for row in self._examine()]
         except Exception:
             log.exception("The look at the whole deployment broke off; flask doctor does the same at a shell.")
         try:
-            self._looks.end(found)
+            self._looks.end(findings)
         except CatalogueUnavailable as error:
             log.warning("What the look at the whole deployment found is not kept; take another one. %s", error)
