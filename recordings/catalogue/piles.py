@@ -23,11 +23,11 @@ from .tables import REFUSED, copies, deliveries, recordings
 MOST = 10_001  # here counting ends, so that it stays quick
 
 _OPEN = [State.FAILED.value, State.BLOCKED.value, State.WAITING.value]
-# What is stored from the first URL stays, so that another URL could only be refused.
-_WITHOUT_AUDIO = and_(recordings.c.state.in_(_OPEN), not_(has_audio(recordings.c.id)))
 _CONFLICT = and_(
     deliveries.c.outcome == "conflict",
-    deliveries.c.recording_id.in_(select(recordings.c.id).where(_WITHOUT_AUDIO).limit(MOST)),
+    deliveries.c.recording_id.in_(select(recordings.c.id).where(recordings.c.state.in_(_OPEN)).limit(MOST)),
+    # What is stored from the first URL stays, so that another URL could only be refused.
+    not_(has_audio(deliveries.c.recording_id)),
 )
 # Anybody can send what is refused. What does not look like Vonage's needs nobody's hand.
 _REFUSED = and_(REFUSED, deliveries.c.worth > Worth.UNLIKELY)
