@@ -26,7 +26,7 @@ test: lint build/azurite
 # One after the other: each of them uses the whole machine.
 everything: CHAOS ?= --recordings 2000 --kills 200 --fuzz 20000
 everything: test conformance
-	@$(BIN)/python -m pytest --long -m long $(PYTEST)
+	@$(BIN)/python -m pytest tests --long -m long $(PYTEST)
 	@$(BIN)/python tests/chaos/run.py $(CHAOS)
 	@$(MAKE) --no-print-directory bench
 
