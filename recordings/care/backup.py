@@ -75,7 +75,7 @@ def restore(
         pass  # before the backup is copied, which may take long
     catalogue.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     with _draft_of(catalogue) as draft:
-        with _explained(file, "read"):
+        with _explained(file, f"copied into {catalogue.parent}"):
             shutil.copyfile(file, draft)
         judge_snapshot(draft, file)
         _migrate(database, draft, file)

@@ -79,6 +79,16 @@ def test_on_a_full_disk_a_backup_says_so_and_leaves_nothing_behind(deployment, f
     assert list(small_disk.iterdir()) == []
 
 
+def test_on_a_full_disk_a_restore_says_so_and_leaves_the_catalogue_alone(deployment, deploy, folder, small_disk):
+    deployment.announce()
+    deployment.run("backup", folder / "copy.db")
+    other = deploy(DATABASE_URL=f"sqlite:///{small_disk}/tapekeeper.db")
+    done = other.run("restore", folder / "copy.db")
+    assert done.exit_code == 1
+    assert f"{folder}/copy.db cannot be copied into {small_disk}: No space left on device" in done.stderr
+    assert list(small_disk.iterdir()) == []
+
+
 def test_without_a_catalogue_there_is_nothing_to_back_up(deployment, folder):
     done = deployment.run("backup", folder / "copy.db")
     assert (done.exit_code, (folder / "copy.db").exists()) == (1, False)
