@@ -4,6 +4,7 @@
 # make bench  measured beside the alternatives
 # make conformance  the JSON API against its own document (two minutes)
 # make api-docs  docs/api.md anew, after an operation has changed
+# make settings-docs  the table of docs/settings.md anew, after a setting has changed
 # make chaos  everything is killed at random, then asked at random: what is lost, what fails (an hour or more)
 # make lock   pin the dependencies anew
 # make vendor bring the files of others along anew, after a version in a vendor/package.json has changed
@@ -14,7 +15,7 @@ BIN := .venv/bin
 # The lists are whole, so pip has nothing to resolve: an old one may reach for a newer release that no list knows.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
-.PHONY: demo test quick lint check bench conformance api-docs chaos lock vendor screenshots clean
+.PHONY: demo test quick lint check bench conformance api-docs settings-docs chaos lock vendor screenshots clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m simulator.demo
@@ -40,6 +41,9 @@ conformance: .venv/dev build/schemathesis
 
 api-docs: .venv/dev
 	@$(BIN)/python -m console.api.reference
+
+settings-docs: .venv/dev
+	@$(BIN)/python -m tests.docs.settings_table
 
 chaos: .venv/dev
 	@$(BIN)/python tests/chaos/run.py $(CHAOS)

@@ -1,0 +1,113 @@
+"""What a page names exists, also in the blocks that cannot be run here: commands, options, programs, files.
+
+The variables that a document names are checked in `tests/test_house_texts.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from io import StringIO
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+from settings import load
+
+from .pages import PAGES, ROOT, blocks, name_of, spans
+from .shell import commands_in, fault_of, unknown_options
+
+# The languages of code blocks. `sh` and `python` are run; `console` is typed where this machine cannot go.
+READ_BY = {
+    "dotenv": lambda text: load(dotenv_values(stream=StringIO(text))),
+    "json": json.loads,
+    "yaml": yaml.safe_load,
+    "toml": tomllib.loads,
+}
+LANGUAGES = {"sh", "console", "python", "text", "mermaid", "nginx", "ini", *READ_BY}
+
+# What only a platform, a server's root or another site has: a `console` block is about one of these.
+FOREIGN_PROGRAMS = {"heroku", "fly", "dokku", "docker", "gcloud", "az", "vonage", "git", "aws", "pip"}
+FOREIGN_PROGRAMS |= {"useradd", "install", "cp", "systemctl", "journalctl", "nginx", "apt-get", "caddy", "xdg-open"}
+# What every machine has on which the pages are followed.
+USUAL_PROGRAMS = {
+    "export",
+    "cd",
+    "cat",
+    "ls",
+    "echo",
+    "cp",
+    "mkdir",
+    "test",
+    ".",
+    "curl",
+    "openssl",
+    "python",
+    "python3",
+}
+USUAL_PROGRAMS |= {"pg_dump", "pg_restore", "jq", "grep", "head", "base64", "chmod"}
+
+SHELL_BLOCKS = [
+    pytest.param(language, source, id=f"{name_of(page)}-{number}")
+    for page in PAGES
+    for number, (language, source) in enumerate(blocks(page), 1)
+    if language in ("sh", "console")
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_says_what_it_is_and_can_be_read(page):
+    for language, source in blocks(page):
+        assert language in LANGUAGES, source
+        READ_BY.get(language, str)(source)
+        if language not in ("sh", "console"):
+            assert not re.search(r"^\$? ?(flask|gunicorn|make|export) ", source, re.MULTILINE), (
+                "a block that is not run"
+            )
+
+
+@pytest.mark.parametrize(("language", "source"), SHELL_BLOCKS)
+def test_every_command_in_a_block_exists_and_takes_these_options(language, source):
+    targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for words in commands_in(source):
+        program, *arguments = words
+        if program == "flask" and "<" not in source:
+            assert fault_of(arguments) is None, f"{words}: {fault_of(arguments)}"
+        elif program == "make":
+            assert arguments[0] in targets
+        else:
+            known = FOREIGN_PROGRAMS | USUAL_PROGRAMS | {"flask", "gunicorn", "bash"}
+            assert program.removeprefix(".venv/bin/") in known, words
+
+
+@pytest.mark.parametrize(("language", "source"), [p for p in SHELL_BLOCKS if p.values[0] == "console"])
+def test_a_block_that_is_not_run_here_could_not_be(language, source):
+    programs = {words[0].removeprefix(".venv/bin/") for words in commands_in(source)}
+    assert programs & FOREIGN_PROGRAMS, "everything in it is here: write sh, so that it is run"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_option_in_a_sentence_is_one_of_its_command(page):
+    named = [span.removeprefix("flask ") for span in spans(page) if span.startswith("flask ")]
+    assert {span: unknown for span in named if (unknown := unknown_options(span))} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_target_of_make_in_a_sentence_is_there(page):
+    targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [span for span in spans(page) if span.startswith("make ") and span.split()[1] not in targets] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_path_of_the_checkout_that_is_named_is_there(page):
+    folders = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    words = [word for _, source in blocks(page) for word in source.split()] + spans(page)
+    # What lies in plugins/dropin, var and build belongs to whoever deploys.
+    pattern = rf"(?:\./)?((?:{folders})/(?!dropin/.)[\w./-]*)"
+    named = {match[1] for word in words if (match := re.fullmatch(pattern, word.strip("`'\",;")))}
+    assert (
+        sorted(path for path in named if path.split("/")[0] not in ("var", "build") and not (ROOT / path).exists())
+        == []
+    )
