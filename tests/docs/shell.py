@@ -11,6 +11,7 @@ import click
 import commands
 
 FLASKS_OWN = {"run", "routes", "shell"}
+_COMMENT = re.compile(r"(^|\s)#.*$", re.MULTILINE)
 _SEPARATORS = set(";&|()\n")
 
 
@@ -24,14 +25,14 @@ def commands_in(block: str) -> Iterator[list[str]]:
 def _plain(block: str) -> str:
     """Without comments, the bodies of here-documents, and line breaks within a command."""
     block = re.sub(r"<<-?\s*['\"]?(\w+)['\"]?(.*?\n).*?^\1$", r"\2", block, flags=re.MULTILINE | re.DOTALL)
-    block = re.sub(r"(?m)(^|\s)#.*$", r"\1", block)
+    block = _COMMENT.sub(r"\1", block)
     return re.sub(r"\$\([^()]*\)", "substituted", block.replace("\\\n", " "))
 
 
 def _commands(text: str) -> Iterator[list[str]]:
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|()<>\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
-    words: list[str] = []
+    typed: list[str] = []
     skip = False
     for token in [*lexer, "\n"]:
         if skip:  # the file of a redirection
@@ -39,31 +40,31 @@ def _commands(text: str) -> Iterator[list[str]]:
         elif token and set(token) <= set("<>&") and set(token) & set("<>"):
             skip = True
         elif token and set(token) <= _SEPARATORS:
-            if words:
-                yield words
-            words = []
-        elif words or not re.match(r"[A-Za-z_]\w*=", token):
-            words.append(token)
+            if typed:
+                yield typed
+            typed = []
+        elif typed or not re.match(r"[A-Za-z_]\w*=", token):
+            typed.append(token)
 
 
 def settings_in(block: str) -> set[str]:
     """The names of the variables that a block sets."""
-    return set(re.findall(r"(?:^|\s|-e )([A-Z][A-Z0-9_]*)=", block))
+    return set(re.findall(r"(?:^|\s|-e )([A-Z][A-Z0-9_]*)=", _COMMENT.sub(r"\1", block)))
 
 
-def flask_command(words: list[str]) -> tuple[click.Command | None, list[str]]:
+def flask_command(typed: list[str]) -> tuple[click.Command | None, list[str]]:
     """The command behind `flask`, and what is left for it; None when there is no such command."""
     command: click.Command | None = commands.cli
-    while words and isinstance(command, click.Group):
-        command, words = command.get_command(click.Context(command), words[0]), words[1:]
-    return command, words
+    while typed and isinstance(command, click.Group):
+        command, typed = command.get_command(click.Context(command), typed[0]), typed[1:]
+    return command, typed
 
 
-def fault_of(words: list[str]) -> str | None:
-    """What is wrong with `flask <words>`, which is not run: no such command, or an option that it does not take."""
-    if words[0] in FLASKS_OWN:
+def fault_of(typed: list[str]) -> str | None:
+    """What is wrong with `flask <typed>`, which is not run: no such command, or an option that it does not take."""
+    if typed[0] in FLASKS_OWN:
         return None
-    command, arguments = flask_command(words)
+    command, arguments = flask_command(typed)
     if command is None or isinstance(command, click.Group):
         return "there is no such command"
     try:
@@ -75,9 +76,9 @@ def fault_of(words: list[str]) -> str | None:
 
 def unknown_options(span: str) -> list[str]:
     """The options in `flask … [--option]`, as a table or a sentence writes it, that the command does not take."""
-    words = re.findall(r"^[a-z-]+|(?<= )[a-z][a-z-]*(?= |$)", span)
+    typed = re.findall(r"^[a-z-]+|(?<= )[a-z][a-z-]*(?= |$)", span)
     command: click.Command | None = commands.cli
-    for word in words:
+    for word in typed:
         if isinstance(command, click.Group):
             command = command.get_command(click.Context(command), word)
     known = {"--help"} | {option for parameter in (command.params if command else []) for option in parameter.opts}

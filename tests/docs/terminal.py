@@ -73,8 +73,8 @@ class Terminal:
         self.environ |= {name: self.here(value) for name, value in environ.items()}
         self.state.write_text("")
         # All variables, but those that bash lets nobody set, and the folder.
-        kept = 'declare -p | grep -v "^declare -[a-zA-Z]*r"; printf "cd %q\\n" "$PWD"'
-        self._keep = f"trap 'code=$?; {{ {kept}; }} >\"{self.state}\"; exit $code' EXIT"
+        variables = 'declare -p | grep -v "^declare -[a-zA-Z]*r"; printf "cd %q\\n" "$PWD"'
+        self._keep = f"trap 'code=$?; {{ {variables}; }} >\"{self.state}\"; exit $code' EXIT"
         self._serving: dict[str, Served] = {}
 
     def here(self, text: str) -> str:

@@ -14,10 +14,11 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from settings import load
+from settings import load, variables
+from tests.test_house_texts import FOREIGN
 
 from .pages import PAGES, ROOT, blocks, name_of, spans
-from .shell import commands_in, fault_of, unknown_options
+from .shell import commands_in, fault_of, settings_in, unknown_options
 
 # The languages of code blocks. `sh` and `python` are run; `console` is typed where this machine cannot go.
 READ_BY = {
@@ -30,24 +31,13 @@ LANGUAGES = {"sh", "console", "python", "text", "mermaid", "nginx", "ini", *READ
 
 # What only a platform, a server's root or another site has: a `console` block is about one of these.
 FOREIGN_PROGRAMS = {"heroku", "fly", "dokku", "docker", "gcloud", "az", "vonage", "git", "aws", "pip"}
-FOREIGN_PROGRAMS |= {"useradd", "install", "cp", "systemctl", "journalctl", "nginx", "apt-get", "caddy", "xdg-open"}
+FOREIGN_PROGRAMS |= {"useradd", "install", "systemctl", "nginx", "caddy"}
 # What every machine has on which the pages are followed.
-USUAL_PROGRAMS = {
-    "export",
-    "cd",
-    "cat",
-    "ls",
-    "echo",
-    "cp",
-    "mkdir",
-    "test",
-    ".",
-    "curl",
-    "openssl",
-    "python",
-    "python3",
-}
-USUAL_PROGRAMS |= {"pg_dump", "pg_restore", "jq", "grep", "head", "base64", "chmod"}
+USUAL_PROGRAMS = {".", "cat", "cd", "chmod", "cp", "curl", "echo", "export", "grep", "head", "jq", "ls", "mkdir"}
+USUAL_PROGRAMS |= {"openssl", "pg_dump", "pg_restore", "python", "python3"}
+
+# What a block sets for itself, or for another program.
+OWN_VARIABLES = {"TOKEN", "PATH", "PORT"}
 
 SHELL_BLOCKS = [
     pytest.param(language, source, id=f"{name_of(page)}-{number}")
@@ -71,21 +61,28 @@ def test_every_block_says_what_it_is_and_can_be_read(page):
 @pytest.mark.parametrize(("language", "source"), SHELL_BLOCKS)
 def test_every_command_in_a_block_exists_and_takes_these_options(language, source):
     targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for words in commands_in(source):
-        program, *arguments = words
-        if program == "flask" and "<" not in source:
-            assert fault_of(arguments) is None, f"{words}: {fault_of(arguments)}"
+    for typed in commands_in(source):
+        program, *arguments = typed
+        if program == "flask":
+            assert fault_of(arguments) is None, f"{typed}: {fault_of(arguments)}"
         elif program == "make":
             assert arguments[0] in targets
         else:
             known = FOREIGN_PROGRAMS | USUAL_PROGRAMS | {"flask", "gunicorn", "bash"}
-            assert program.removeprefix(".venv/bin/") in known, words
+            assert program.removeprefix(".venv/bin/") in known, typed
 
 
 @pytest.mark.parametrize(("language", "source"), [p for p in SHELL_BLOCKS if p.values[0] == "console"])
 def test_a_block_that_is_not_run_here_could_not_be(language, source):
-    programs = {words[0].removeprefix(".venv/bin/") for words in commands_in(source)}
+    programs = {typed[0].removeprefix(".venv/bin/") for typed in commands_in(source)}
     assert programs & FOREIGN_PROGRAMS, "everything in it is here: write sh, so that it is run"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_variable_that_a_block_sets_is_known(page):
+    known = {name for name, *_ in variables()} | FOREIGN | OWN_VARIABLES
+    written = {name for language, source in blocks(page) if language != "python" for name in settings_in(source)}
+    assert sorted(written - known) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -103,10 +100,10 @@ def test_every_target_of_make_in_a_sentence_is_there(page):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_path_of_the_checkout_that_is_named_is_there(page):
     folders = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")))
-    words = [word for _, source in blocks(page) for word in source.split()] + spans(page)
+    written = [word for _, source in blocks(page) for word in source.split()] + spans(page)
     # What lies in plugins/dropin, var and build belongs to whoever deploys.
     pattern = rf"(?:\./)?((?:{folders})/(?!dropin/.)[\w./-]*)"
-    named = {match[1] for word in words if (match := re.fullmatch(pattern, word.strip("`'\",;")))}
+    named = {match[1] for word in written if (match := re.fullmatch(pattern, word.strip("`'\",;")))}
     assert (
         sorted(path for path in named if path.split("/")[0] not in ("var", "build") and not (ROOT / path).exists())
         == []
