@@ -96,7 +96,7 @@ class Terminal:
             ["timeout", "-k", "5", str(_PATIENCE), "bash", "-c", script],  # it ends whatever the block has started
             cwd=self.folder,
             env=self.environ,
-            input="a password that is long enough\n" * 4,  # the answers of a person who is asked for one, twice
+            stdin=subprocess.DEVNULL,
             start_new_session=True,  # no terminal of ours that a question could go to
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -34,7 +34,7 @@ FOREIGN_PROGRAMS = {"heroku", "fly", "dokku", "docker", "gcloud", "az", "vonage"
 FOREIGN_PROGRAMS |= {"useradd", "install", "systemctl", "nginx", "caddy"}
 # What every machine has on which the pages are followed.
 USUAL_PROGRAMS = {".", "cat", "cd", "chmod", "cp", "curl", "echo", "export", "grep", "head", "jq", "ls", "mkdir"}
-USUAL_PROGRAMS |= {"openssl", "pg_dump", "pg_restore", "python", "python3"}
+USUAL_PROGRAMS |= {"openssl", "pg_dump", "pg_restore", "python", "python3", "tee"}
 
 # What a block sets for itself, or for another program.
 OWN_VARIABLES = {"TOKEN", "PATH", "PORT"}
