@@ -23,9 +23,9 @@ def commands_in(block: str) -> Iterator[list[str]]:
 
 
 def _plain(block: str) -> str:
-    """Without comments, the bodies of here-documents, and line breaks within a command."""
+    """Without prompts, comments, the bodies of here-documents, and line breaks within a command."""
     block = re.sub(r"<<-?\s*['\"]?(\w+)['\"]?(.*?\n).*?^\1$", r"\2", block, flags=re.MULTILINE | re.DOTALL)
-    block = _COMMENT.sub(r"\1", block)
+    block = _COMMENT.sub(r"\1", re.sub(r"(?m)^\$ ", "", block))
     return re.sub(r"\$\([^()]*\)", "substituted", block.replace("\\\n", " "))
 
 

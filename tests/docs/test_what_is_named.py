@@ -30,10 +30,10 @@ READ_BY = {
 LANGUAGES = {"sh", "console", "python", "text", "mermaid", "nginx", "ini", *READ_BY}
 
 # What only a platform, a server's root or another site has: a `console` block is about one of these.
-FOREIGN_PROGRAMS = {"heroku", "fly", "dokku", "docker", "gcloud", "az", "vonage", "git", "aws", "pip"}
-FOREIGN_PROGRAMS |= {"useradd", "install", "systemctl", "nginx", "caddy"}
+FOREIGN_PROGRAMS = {"heroku", "fly", "dokku", "docker", "gcloud", "az", "vonage", "git", "aws", "pip", "npm"}
+FOREIGN_PROGRAMS |= {"useradd", "install", "systemctl", "nginx", "caddy", "apt-get"}
 # What every machine has on which the pages are followed.
-USUAL_PROGRAMS = {".", "cat", "cd", "chmod", "cp", "curl", "echo", "export", "grep", "head", "jq", "ls", "mkdir"}
+USUAL_PROGRAMS = {".", "cat", "cd", "chmod", "cp", "curl", "echo", "export", "grep", "head", "jq", "ln", "ls", "mkdir"}
 USUAL_PROGRAMS |= {"openssl", "pg_dump", "pg_restore", "python", "python3", "tee"}
 
 # What a block sets for itself, or for another program.
