@@ -11,6 +11,9 @@ import click
 import commands
 
 FLASKS_OWN = {"run", "routes", "shell"}
+# What a machine has on which the pages are followed.
+USUAL_PROGRAMS = {"cat", "chmod", "cp", "curl", "echo", "grep", "head", "jq", "ln", "ls", "mkdir"}
+USUAL_PROGRAMS |= {"openssl", "pg_dump", "pg_restore", "python3", "tee"}
 _COMMENT = re.compile(r"(^|\s)#.*$", re.MULTILINE)
 _SEPARATORS = set(";&|()\n")
 

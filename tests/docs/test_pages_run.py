@@ -8,6 +8,7 @@ reaches the network. `console` blocks are about what is not on this machine: `te
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,8 +16,11 @@ import pytest
 from sybil import Sybil
 
 from tests.services.application import APPLICATION_ID, SIGNATURE_SECRET
+from tests.services.databases import NotInstalled
+from tests.services.servers import give_up
 
 from .pages import PAGES, ROOT, blocks, fenced_blocks, name_of
+from .shell import USUAL_PROGRAMS, commands_in
 from .terminal import Terminal, copy_of_the_checkout
 
 NEWCOMERS = {ROOT / "README.md", ROOT / "docs/tutorial.md"}
@@ -64,8 +68,16 @@ flask simulate call voicemail
 """
 
 
+def skip_where_a_program_is_missing(page: Path) -> None:
+    """Not every machine has `curl` and the like; one on which everything is tested must have them."""
+    programs = {typed[0] for language, source in blocks(page) if language == "sh" for typed in commands_in(source)}
+    if missing := sorted(program for program in programs & USUAL_PROGRAMS if shutil.which(program) is None):
+        give_up(NotInstalled(f"{', '.join(missing)} is not installed, and {name_of(page)} needs it."))
+
+
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_the_page_works_as_it_is_written(page, terminal):
+    skip_where_a_program_is_missing(page)
     typed = terminal(page)
     run = {"sh": typed.type_in, "python": typed.run_python}
     document = Sybil([fenced_blocks]).parse(page)

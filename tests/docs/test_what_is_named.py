@@ -18,7 +18,7 @@ from settings import load, variables
 from tests.test_house_texts import FOREIGN
 
 from .pages import PAGES, ROOT, blocks, name_of, spans
-from .shell import commands_in, fault_of, settings_in, unknown_options
+from .shell import USUAL_PROGRAMS, commands_in, fault_of, settings_in, unknown_options
 
 # The languages of code blocks. `sh` and `python` are run; `console` is typed where this machine cannot go.
 READ_BY = {
@@ -32,9 +32,8 @@ LANGUAGES = {"sh", "console", "python", "text", "mermaid", "nginx", "ini", *READ
 # What only a platform, a server's root or another site has: a `console` block is about one of these.
 FOREIGN_PROGRAMS = {"heroku", "fly", "dokku", "docker", "gcloud", "az", "vonage", "git", "aws", "pip", "npm"}
 FOREIGN_PROGRAMS |= {"useradd", "install", "systemctl", "nginx", "caddy", "apt-get"}
-# What every machine has on which the pages are followed.
-USUAL_PROGRAMS = {".", "cat", "cd", "chmod", "cp", "curl", "echo", "export", "grep", "head", "jq", "ln", "ls", "mkdir"}
-USUAL_PROGRAMS |= {"openssl", "pg_dump", "pg_restore", "python", "python3", "tee"}
+
+THE_SHELLS_AND_OURS = {".", "cd", "export", "flask", "gunicorn", "python"}
 
 # What a block sets for itself, or for another program.
 OWN_VARIABLES = {"TOKEN", "PATH", "PORT"}
@@ -68,7 +67,7 @@ def test_every_command_in_a_block_exists_and_takes_these_options(language, sourc
         elif program == "make":
             assert arguments[0] in targets
         else:
-            known = FOREIGN_PROGRAMS | USUAL_PROGRAMS | {"flask", "gunicorn", "bash"}
+            known = FOREIGN_PROGRAMS | USUAL_PROGRAMS | THE_SHELLS_AND_OURS
             assert program.removeprefix(".venv/bin/") in known, typed
 
 
