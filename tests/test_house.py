@@ -94,7 +94,7 @@ def test_settings_import_little_and_what_is_slow_only_where_it_is_used(module):
 
 @pytest.mark.parametrize("hook", re.findall(r"^def (\w+)\(", (ROOT / "plugins/hookspecs.py").read_text(), re.MULTILINE))
 def test_each_hook_is_documented_and_tested(hook):
-    assert hook in (ROOT / "plugins/README.md").read_text()
+    assert hook in (ROOT / "docs/plugins.md").read_text()
     assert any(hook in path.read_text() for path in tracked("tests/**.py") if path != Path(__file__))
 
 
@@ -118,7 +118,7 @@ def test_each_built_in_imports_without_its_sdk(package):
 def test_a_new_backend_is_one_folder_and_no_edit_elsewhere(tmp_path):
     shutil.copytree(ROOT / "backends", tmp_path / "backends", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "backends/memory").mkdir()
-    example = (ROOT / "plugins/README.md").read_text().split("# plugins/dropin/memory.py\n")[1].split("```")[0]
+    example = (ROOT / "docs/plugins.md").read_text().split("# plugins/dropin/memory.py\n")[1].split("```")[0]
     (tmp_path / "backends/memory/__init__.py").write_text(example)
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "plugins", "--json"]
