@@ -27,11 +27,11 @@ READ_BY = {
     "yaml": yaml.safe_load,
     "toml": tomllib.loads,
 }
-LANGUAGES = {"sh", "console", "python", "text", "mermaid", "nginx", "ini", *READ_BY}
+LANGUAGES = {"sh", "console", "python", "text", "mermaid", "nginx", "sql", *READ_BY}
 
 # What only a platform, a server's root or another site has: a `console` block is about one of these.
 FOREIGN_PROGRAMS = {"heroku", "fly", "dokku", "docker", "gcloud", "az", "vonage", "git", "aws", "pip", "npm"}
-FOREIGN_PROGRAMS |= {"useradd", "install", "systemctl", "nginx", "caddy", "apt-get"}
+FOREIGN_PROGRAMS |= {"useradd", "install", "systemctl", "nginx", "caddy", "apt-get", "psql"}
 
 THE_SHELLS_AND_OURS = {".", "cd", "export", "flask", "gunicorn", "python"}
 
