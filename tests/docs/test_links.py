@@ -31,3 +31,8 @@ def test_every_page_stands_in_the_index():
     index = ROOT / "docs/README.md"
     targets = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
     assert [name_of(page) for page in PAGES[1:] if page not in targets | {index}] == []
+
+
+def test_every_picture_is_shown_somewhere():
+    shown = {(page.parent / target).resolve() for page in PAGES for target in links(page)}
+    assert sorted(path.name for path in (ROOT / "docs/images").iterdir() if path not in shown) == []
