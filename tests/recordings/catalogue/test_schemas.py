@@ -206,15 +206,16 @@ def family(kind: TypeEngine) -> str:
 
 def taken_away(before: dict[str, Table], after: dict[str, Table]) -> set[str]:
     """What the tables of `after` refuse to code that was written for those of `before`, in words."""
-    taken = {f"{name} is gone" for name in before.keys() - after.keys()}
+    losses = {f"{name} is gone" for name in before.keys() - after.keys()}
     for name in before.keys() & after.keys():
         old, new = dict(before[name].c), dict(after[name].c)
-        taken |= {f"{name}.{column} is gone" for column in old.keys() - new.keys()}
-        taken |= {f"{name}.{column} must be written" for column in new.keys() - old.keys() if shape(new[column]).needed}
+        losses |= {f"{name}.{column} is gone" for column in old.keys() - new.keys()}
+        added = new.keys() - old.keys()
+        losses |= {f"{name}.{column} must be written" for column in added if shape(new[column]).needed}
         for column in old.keys() & new.keys():
-            taken |= {f"{name}.{column} {change}" for change in changes(shape(old[column]), shape(new[column]))}
-        taken |= {f"{name} is unique otherwise: {key}" for key in uniques(before[name]) ^ uniques(after[name])}
-    return taken
+            losses |= {f"{name}.{column} {change}" for change in changes(shape(old[column]), shape(new[column]))}
+        losses |= {f"{name} is unique otherwise: {key}" for key in uniques(before[name]) ^ uniques(after[name])}
+    return losses
 
 
 def changes(old: Shape, new: Shape) -> set[str]:
@@ -243,7 +244,7 @@ def test_the_page_about_upgrades_names_each_release_that_has_to_be_stopped():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "taken"),
+    ("before", "after", "losses"),
     [
         ({"n": (Integer, {})}, None, {"t is gone"}),
         ({"n": (Integer, {})}, {}, {"t.n is gone"}),
@@ -256,9 +257,9 @@ def test_the_page_about_upgrades_names_each_release_that_has_to_be_stopped():
         ({}, {"n": (Text, {})}, set()),
     ],
 )
-def test_what_a_migration_takes_away_is_seen(before, after, taken):
+def test_what_a_migration_takes_away_is_seen(before, after, losses):
     def tables(columns):
         made = [Column(name, kind, **options) for name, (kind, options) in columns.items()]
         return {"t": Table("t", MetaData(), *made)}
 
-    assert taken_away(tables(before), {} if after is None else tables(after)) == taken
+    assert taken_away(tables(before), {} if after is None else tables(after)) == losses
