@@ -72,7 +72,7 @@ class Settings:
         "that the platform tells",
     )
     recording_hosts: tuple[str, ...] = _setting(
-        parse.words,
+        parse.word_list,
         (".nexmo.com", ".vonage.com"),
         "hosts that may get the JWT; an entry with a scheme is one exact origin, for a simulator",
     )
@@ -116,7 +116,7 @@ class Settings:
     )
     plugins_dir: Path = _setting(parse.folder, ROOT / "plugins/dropin", "folder of one-file plugins")
     plugins_disabled: tuple[str, ...] = _setting(
-        parse.words, (), "names of plugins to leave out, as `flask plugins` prints them"
+        parse.word_list, (), "names of plugins to leave out, as `flask plugins` prints them"
     )
     call_flow: str = _setting(parse.choice(*FLOWS), "voicemail", "the flow that /webhooks/answer answers with")
     forward_to: str = _setting(parse.number, "", "the number that `call` and `split` connect to, with its country code")

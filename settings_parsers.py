@@ -54,7 +54,7 @@ def greeting(value: str) -> str:
     return _trimmed(value[:1500])
 
 
-def words(value: str) -> tuple[str, ...]:
+def word_list(value: str) -> tuple[str, ...]:
     """A list: white space, commas or semicolons between its words, each of which may have quotes of its own."""
     listed = tuple(word for part in _SEPARATORS.split(value) if (word := clean(part)))
     if any(word[0] in _QUOTES or word[-1] in _QUOTES for word in listed):
@@ -64,7 +64,7 @@ def words(value: str) -> tuple[str, ...]:
 
 def secrets(value: str) -> tuple[str, ...]:
     """A list of secrets. Vonage's are plain ASCII: what is not was pasted with something invisible in it."""
-    listed = words(value)
+    listed = word_list(value)
     if not all(_is_ascii(word) for word in listed):
         raise ValueError("write it in plain ASCII letters, digits and signs: copy it from the dashboard once more")
     return listed
@@ -72,7 +72,7 @@ def secrets(value: str) -> tuple[str, ...]:
 
 def tokens(value: str) -> tuple[str, ...]:
     """A list of secrets that were made up here, so that they can be asked to be long."""
-    listed = words(value)
+    listed = word_list(value)
     if not all(len(token) >= 16 and _is_ascii(token) for token in listed):
         raise ValueError("write random words of 16 characters or more, such as `openssl rand -hex 32` prints")
     return listed
@@ -83,7 +83,7 @@ def event_secrets(value: str) -> tuple[str, ...]:
 
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme
     """
-    listed = words(value)
+    listed = word_list(value)
     if not all(_is_event_secret(word) for word in listed):
         raise ValueError('write what `echo "whsec_$(openssl rand -base64 32)"` prints: base64 of 24 to 64 bytes')
     return listed
@@ -226,8 +226,8 @@ def is_loopback(url: str) -> bool:
 
 def header(value: str) -> str:
     """The name of an HTTP header that a proxy sets."""
-    taken = ("authorization", "cookie", "host", "content-type", "content-length", "x-csrftoken")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value) or value.lower() in taken:
+    other_uses = ("authorization", "cookie", "host", "content-type", "content-length", "x-csrftoken")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value) or value.lower() in other_uses:
         raise ValueError("write the name of the header in which the proxy names the person, such as X-Remote-User")
     return value
 
@@ -235,7 +235,7 @@ def header(value: str) -> str:
 def networks(value: str) -> tuple[str, ...]:
     """A list of IP addresses and networks. The whole Internet is none: then anybody could claim to be the proxy."""
     try:
-        listed = [ip_network(word, strict=False) for word in words(value)]
+        listed = [ip_network(word, strict=False) for word in word_list(value)]
     except ValueError:
         listed = []
     if not listed or any(network.prefixlen == 0 for network in listed):

@@ -51,9 +51,9 @@ def _may_see_all(tokens: MonitorTokens, header: str) -> bool:
 def _shown(report: Report, in_full: bool) -> dict[str, Any]:
     """`problems` and `warnings` by the name of the part; `status` is `unusable`, `starting` or `ok`."""
 
-    def told(sentences: Mapping[str, str]) -> Mapping[str, str]:
+    def for_reader(sentences: Mapping[str, str]) -> Mapping[str, str]:
         return sentences if in_full else dict.fromkeys(sentences, _NOT_FOR_ALL)
 
     status = "unusable" if report.problems else "starting" if report.unknown else "ok"
-    shown = {"status": status, "problems": {**told(report.problems), **report.unknown}}
-    return shown | ({"warnings": told(report.warnings)} if report.warnings else {})
+    shown = {"status": status, "problems": {**for_reader(report.problems), **report.unknown}}
+    return shown | ({"warnings": for_reader(report.warnings)} if report.warnings else {})

@@ -6,14 +6,14 @@ from flask import abort, request
 
 from recordings.access import Action
 from recordings.catalogue.inbox import NoSuchDelivery, StoredDelivery
-from recordings.catalogue.search import Found, by_row
+from recordings.catalogue.search import RecordingRow, by_row
 
 from .access import current_actor
 from .access.door import is_api
 from .parts import Parts
 
 
-def recording_in(parts: Parts, row_id: int) -> Found:
+def recording_in(parts: Parts, row_id: int) -> RecordingRow:
     """The recording in this row. Where there is none it is a 404."""
     recording = by_row(parts.database, row_id)
     if recording is None:
@@ -21,7 +21,7 @@ def recording_in(parts: Parts, row_id: int) -> Found:
     return recording
 
 
-def recording_to_hear(parts: Parts, row_id: int, action: Action) -> Found:
+def recording_to_hear(parts: Parts, row_id: int, action: Action) -> RecordingRow:
     """The recording in this row, once the audit holds who plays or downloads it. What cannot be noted is not heard."""
     recording = recording_in(parts, row_id)
     if request.method != "HEAD":  # which brings no audio

@@ -27,9 +27,9 @@ def hash_password(password: str) -> str:
     return "$".join([":".join(["scrypt", *map(str, _COST)]), salt, _scrypt(password, salt, *_COST)])
 
 
-def fits(password: str, kept: str | None) -> bool:
+def fits(password: str, password_hash: str | None) -> bool:
     """Whether this is the password of that hash. Without a hash: no, after the same work."""
-    method, salt, digest = (kept or ":".join(["scrypt", *map(str, _COST)]) + "$no-salt$no-hash").split("$")
+    method, salt, digest = (password_hash or ":".join(["scrypt", *map(str, _COST)]) + "$no-salt$no-hash").split("$")
     cost, block_size, parallel = map(int, method.split(":")[1:])
     return hmac.compare_digest(_scrypt(password[:MAX_LENGTH], salt, cost, block_size, parallel), digest)
 

@@ -33,10 +33,10 @@ class Checkout:
     python: str = sys.executable
 
     def flask(
-        self, words: Sequence[str], env: Mapping[str, str], limit: float = 60
+        self, arguments: Sequence[str], env: Mapping[str, str], limit: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Run `flask <words>` to its end. `subprocess.TimeoutExpired` after `limit` seconds."""
-        command = [self.python, "-m", "flask", "--app", "wsgi", *words]
+        """Run `flask <arguments>` to its end. `subprocess.TimeoutExpired` after `limit` seconds."""
+        command = [self.python, "-m", "flask", "--app", "wsgi", *arguments]
         return subprocess.run(command, cwd=self.root, env=env, capture_output=True, text=True, timeout=limit)
 
     def list_recordings(self, env: Mapping[str, str], limit: float = 60) -> list[dict[str, Any]]:
@@ -225,9 +225,9 @@ class Application(Gunicorn):
             return session.get(f"{self.url}{path}", timeout=2).status_code == 200
         return False
 
-    def flask(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """`flask <words>` with the same settings, as an operator types it beside the running application."""
-        return self.checkout.flask(words, self.env | settings)
+    def flask(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """`flask <arguments>` with the same settings, as an operator types it beside the running application."""
+        return self.checkout.flask(arguments, self.env | settings)
 
     def list_recordings(self) -> list[dict[str, Any]]:
         """What `flask recordings list --json` prints, parsed."""

@@ -110,9 +110,9 @@ class CallInProgress:
         request = self._courier.sign(url, asked, method=self._plan.method, fault=self._plan.answer_fault)
         reply = self._courier.send(request, ANSWER_TIMEOUT)
         if self._plan.fallback_url and reply.status != 200:
-            told = {**asked, **events.fallback(reply.error or f"HTTP {reply.status}", url)}
+            failure = {**asked, **events.fallback(reply.error or f"HTTP {reply.status}", url)}
             url = self._plan.fallback_url
-            reply = self._courier.send(self._courier.sign(url, told, method=self._plan.method), ANSWER_TIMEOUT)
+            reply = self._courier.send(self._courier.sign(url, failure, method=self._plan.method), ANSWER_TIMEOUT)
         parsed, complaints = read_answer(reply)
         return Answer(url, leg.uuid, reply, parsed, tuple(complaints))
 

@@ -40,15 +40,15 @@ def _page(shelf: Shelf) -> dict[str, Any]:
     asked = request.args
     start = _moment(asked.get("start_time")) or datetime.now(UTC) - timedelta(days=7)
     end = _moment(asked.get("end_time")) or datetime.now(UTC) + timedelta(days=1)
-    found = [file for file in shelf.values() if start.timestamp() <= file.created <= end.timestamp()]
-    found.sort(key=lambda file: (file.created, file.id), reverse=asked.get("order") != "ascending")
+    files = [file for file in shelf.values() if start.timestamp() <= file.created <= end.timestamp()]
+    files.sort(key=lambda file: (file.created, file.id), reverse=asked.get("order") != "ascending")
     size, index = int(asked.get("page_size", 20)), int(asked.get("page_index", 0))
-    items = [_item(file) for file in found[index * size : (index + 1) * size]]
+    items = [_item(file) for file in files[index * size : (index + 1) * size]]
     links = {"self": {"href": request.url}}
     return {
         "page_size": size,
         "page_index": index,
-        "count": len(found),
+        "count": len(files),
         "_embedded": {"media": items},
         "_links": links,
     }

@@ -180,10 +180,10 @@ def _hang(situation: Situation) -> Response:
 
 
 def _client(situation: Situation) -> socket.socket:
-    found = situation.environ.get("gunicorn.socket") or situation.environ.get("werkzeug.socket")
-    if not isinstance(found, socket.socket):
+    client = situation.environ.get("gunicorn.socket") or situation.environ.get("werkzeug.socket")
+    if not isinstance(client, socket.socket):
         raise RuntimeError("This misbehaviour needs the client's socket: run under gunicorn gthread or PretendVonage.")
-    return found
+    return client
 
 
 def _half(situation: Situation) -> Iterator[bytes]:

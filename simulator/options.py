@@ -21,9 +21,9 @@ def is_true(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.lower() == "true")
 
 
-def one_of(*words: str) -> Check:
+def one_of(*allowed: str) -> Check:
     def check(value: Any, _: bool) -> str | None:
-        return None if isinstance(value, str) and value in words else f"must be {' or '.join(map(repr, words))}"
+        return None if isinstance(value, str) and value in allowed else f"must be {' or '.join(map(repr, allowed))}"
 
     return check
 

@@ -189,6 +189,23 @@ def test_no_file_has_a_name_that_says_nothing():
     assert names([p for p in tracked("*.py") if p.stem in ("utils", "helpers", "common", "misc")]) == []
 
 
+def given_names(path: Path) -> Iterator[tuple[int, str]]:
+    """Every name that this file gives to something: line, name."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+
+
+def test_each_name_says_its_subject():
+    empty = {"told", "words", "taken", "kept", "found", "each", "one"}
+    given = ((path, line, name) for path in our_code() for line, name in given_names(path))
+    assert [f"{path.relative_to(ROOT)}:{line} {name}" for path, line, name in given if name.strip("_") in empty] == []
+
+
 def test_the_environment_is_read_in_one_place():
     readers = [
         path

@@ -53,7 +53,7 @@ def _checks() -> tuple[_Check, ...]:
         _Check("work", parts.work, ("DATABASE_URL",), database),
         _Check("public url", parts.public_url, ("PUBLIC_URL",)),
         _Check("storage", parts.storages, ("STORAGE_URL",)),
-        _Check("told", parts.told, ("NOTIFY_URLS", "EVENT_WEBHOOK_URL", "EVENT_WEBHOOK_SECRET")),
+        _Check("told", parts.recipients, ("NOTIFY_URLS", "EVENT_WEBHOOK_URL", "EVENT_WEBHOOK_SECRET")),
     )
 
 

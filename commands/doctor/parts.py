@@ -269,7 +269,7 @@ def _delete(backend: StorageBackend, key: str) -> str | None:
     return None
 
 
-def told(parts: Parts) -> Iterator[DoctorFinding]:
+def recipients(parts: Parts) -> Iterator[DoctorFinding]:
     """Who is told of troubles and events. Nothing is sent: `flask notify test` does that."""
     notifier, program = parts.telling.notifier, parts.telling.program
     names = [recipient.name for recipient in notifier.recipients] if notifier else []
@@ -285,5 +285,5 @@ def _unreachable(problem: requests.RequestException) -> str:
     if isinstance(problem, requests.exceptions.SSLError):
         return "its certificate is not accepted"
     meanings = {"NameResolutionError": "its name cannot be resolved", "refused": "nothing listens there"}
-    found = (meaning for part, meaning in meanings.items() if part in str(problem))
-    return next(found, f"no connection came about ({type(problem).__name__})")
+    fitting = (meaning for part, meaning in meanings.items() if part in str(problem))
+    return next(fitting, f"no connection came about ({type(problem).__name__})")

@@ -42,7 +42,7 @@ def command(parts: Parts) -> None:
     attempts = list(_attempts(parts))
     if not attempts:
         raise click.ClickException("Nobody is told. Set NOTIFY_URLS for people, EVENT_WEBHOOK_URL for a program.")
-    answers = [_taken(name, send) for name, send in attempts]
+    answers = [_was_sent(name, send) for name, send in attempts]
     sys.exit(0 if all(answers) else 1)
 
 
@@ -67,7 +67,7 @@ def _tell(recipient: Addressee, title: str, text: str) -> str:
     return "sent"
 
 
-def _taken(name: str, send: Callable[[], str]) -> bool:
+def _was_sent(name: str, send: Callable[[], str]) -> bool:
     try:
         click.echo(f"{name}: {send()}")
     except TapekeeperError as error:

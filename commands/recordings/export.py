@@ -19,7 +19,7 @@ from .options import chosen_filter, filter_options
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
     from recordings.catalogue.filters import RecordingFilter
-    from recordings.catalogue.search import Found
+    from recordings.catalogue.search import RecordingRow
     from recordings.storage import StorageBackend
 
 
@@ -32,7 +32,7 @@ class Parts(Protocol):
     def storages(self) -> Mapping[str, StorageBackend]: ...
 
 
-Write = Callable[[Parts, Iterable["Found"], BinaryIO], list[str]]
+Write = Callable[[Parts, Iterable["RecordingRow"], BinaryIO], list[str]]
 
 
 @click.command("export", short_help="Recordings as CSV, as JSON lines, or with their audio.")
@@ -70,10 +70,10 @@ def _export(parts: Parts, filter: RecordingFilter, path: Path, write: Write) -> 
     number, capped = count_up_to(parts.database, filter)
     written = 0
 
-    def counted(rows: Iterator[Found]) -> Iterator[Found]:
+    def counted(rows: Iterator[RecordingRow]) -> Iterator[RecordingRow]:
         nonlocal written
-        for found in rows:
-            yield found
+        for row in rows:
+            yield row
             written += 1
 
     with new_file(path) as target, _progress(walk(parts.database, filter), None if capped else number) as rows:
@@ -83,7 +83,7 @@ def _export(parts: Parts, filter: RecordingFilter, path: Path, write: Write) -> 
 
 
 @contextmanager
-def _progress(rows: Iterator[Found], length: int | None) -> Iterator[Iterator[Found]]:
+def _progress(rows: Iterator[RecordingRow], length: int | None) -> Iterator[Iterator[RecordingRow]]:
     """The same rows. They move a progress bar when stderr is a terminal."""
     if not sys.stderr.isatty():
         yield rows
@@ -95,26 +95,26 @@ def _progress(rows: Iterator[Found], length: int | None) -> Iterator[Iterator[Fo
 # --- The three formats -----------------------------------------------------------------------------------------------
 
 
-def _jsonl(parts: Parts, rows: Iterable[Found], target: BinaryIO) -> list[str]:
+def _jsonl(parts: Parts, rows: Iterable[RecordingRow], target: BinaryIO) -> list[str]:
     from recordings.catalogue.exports import as_jsonl
 
     target.writelines(as_jsonl(rows))
     return []
 
 
-def _csv(parts: Parts, rows: Iterable[Found], target: BinaryIO) -> list[str]:
+def _csv(parts: Parts, rows: Iterable[RecordingRow], target: BinaryIO) -> list[str]:
     from recordings.catalogue.exports import as_csv
 
     target.writelines(as_csv(rows))
     return []
 
 
-def _zip(parts: Parts, rows: Iterable[Found], target: BinaryIO) -> list[str]:
+def _zip(parts: Parts, rows: Iterable[RecordingRow], target: BinaryIO) -> list[str]:
     from recordings.catalogue.exports import json_line
 
     from .zip_export import write_zip
 
-    def note(found: Found) -> None:
-        note_access(parts.database, "export", recording_id=found.id, detail=".zip")
+    def note(row: RecordingRow) -> None:
+        note_access(parts.database, "export", recording_id=row.id, detail=".zip")
 
     return write_zip(rows, parts.storages, target, note=note, line=json_line)

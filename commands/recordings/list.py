@@ -17,7 +17,7 @@ from .options import chosen_filter, filter_options
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
-    from recordings.catalogue.search import Found
+    from recordings.catalogue.search import RecordingRow
 
 _COLUMNS = (
     *(("recording", 36), ("when", 20), ("from → to", 29), ("duration", 8), ("flow", 12), ("state", 8)),
@@ -48,14 +48,14 @@ def command(parts: Parts, /, limit: int | None, as_json: bool, **options: Any) -
     filter = chosen_filter(options)
     rows = search.walk(parts.database, filter, limit=limit)
     if as_json:
-        for found in rows:
-            click.echo(json.dumps(as_json_object(found.recording) | {"seconds": found.seconds}))
+        for row in rows:
+            click.echo(json.dumps(as_json_object(row.recording) | {"seconds": row.seconds}))
     else:
         everything = filter == search.RecordingFilter(with_empty=True)
         _show_table(rows, "No recordings yet." if everything else "No such recordings.")
 
 
-def _show_table(rows: Iterable[Found], nothing: str) -> None:
+def _show_table(rows: Iterable[RecordingRow], nothing: str) -> None:
     """Each line is printed as it is read: the widths of the columns are chosen beforehand."""
     rows = iter(rows)
     first = next(rows, None)
@@ -64,8 +64,8 @@ def _show_table(rows: Iterable[Found], nothing: str) -> None:
         return
     click.echo(_line([title for title, _ in _COLUMNS]))
     click.echo(_line(["-" * (width or len(title)) for title, width in _COLUMNS]))
-    for found in chain([first], rows):
-        click.echo(_line(_cells(found)))
+    for row in chain([first], rows):
+        click.echo(_line(_cells(row)))
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -77,13 +77,13 @@ def _visible(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _cells(found: Found) -> list[str]:
-    recording = found.recording
+def _cells(row: RecordingRow) -> list[str]:
+    recording = row.recording
     return [
         recording.recording_uuid,
         _moment(recording.start_time or recording.received_at),
         f"{recording.from_ or '-'} → {recording.to or '-'}",
-        found.duration("~") or "-",
+        row.duration("~") or "-",
         recording.flow or "-",
         recording.state.value,
         "; ".join(dict.fromkeys(copy.error or copy.key or copy.storage for copy in recording.copies)) or "-",

@@ -18,7 +18,7 @@ from .new_file import new_file
 
 if TYPE_CHECKING:
     from recordings.catalogue.database import Database
-    from recordings.catalogue.search import Found
+    from recordings.catalogue.search import RecordingRow
     from recordings.model import Copy
     from recordings.storage import StorageBackend
 
@@ -51,18 +51,18 @@ def command(parts: Parts, /, recording_uuid: str, out: Path | None, application:
     The bytes are verified by their SHA-256 before they are handed out. Exit code 1 when there is no such recording, no
     good copy, or no player.
     """
-    found = _one(parts.database, recording_uuid, application)
+    row = _chosen(parts.database, recording_uuid, application)
     if out is not None:
-        _write(parts, found, out)
+        _write(parts, row, out)
         return
     player = next((player for player in _PLAYERS if shutil.which(player[0])), None)
     if player is None:
         names = ", ".join(player[0] for player in _PLAYERS)
         raise click.ClickException(f"No player is installed ({names}): write the recording to a file with --out FILE.")
-    _play(parts, found, player)
+    _play(parts, row, player)
 
 
-def _one(database: Database, recording_uuid: str, application: str | None) -> Found:
+def _chosen(database: Database, recording_uuid: str, application: str | None) -> RecordingRow:
     from recordings.catalogue.search import RecordingFilter, walk
 
     filter = RecordingFilter(recording_uuid=recording_uuid, application=application)
@@ -70,25 +70,25 @@ def _one(database: Database, recording_uuid: str, application: str | None) -> Fo
     if not candidates:
         raise click.ClickException(f"There is no recording {recording_uuid}. See all with: flask recordings list")
     if len(candidates) > 1:
-        names = ", ".join(found.recording.application_id for found in candidates)
+        names = ", ".join(row.recording.application_id for row in candidates)
         raise click.ClickException(f"Several applications have it: choose one with --application, of {names}.")
     return candidates[0]
 
 
-def _write(parts: Parts, found: Found, out: Path) -> None:
+def _write(parts: Parts, row: RecordingRow, out: Path) -> None:
     with new_file(out) as target:
-        copy = _read(parts, found, target, "download")
+        copy = _read(parts, row, target, "download")
     click.echo(f"{out}: {copy.size} bytes, SHA-256 {copy.sha256}.")
 
 
-def _play(parts: Parts, found: Found, player: tuple[str, ...]) -> None:
+def _play(parts: Parts, row: RecordingRow, player: tuple[str, ...]) -> None:
     """Play it from a file of this user alone. A player that returns at once still needs the file, so it is left."""
     folder = Path(tempfile.mkdtemp(prefix="tapekeeper-"))
     left = False
     try:
         path = folder / "recording"
         with path.open("w+b") as target:
-            copy = _read(parts, found, target, "play")
+            copy = _read(parts, row, target, "play")
         path = path.rename(path.with_suffix(PurePosixPath(copy.key or "").suffix))  # players go by it
         ended = subprocess.run([*player, str(path)], check=False).returncode
         left = player[0] in _RETURNS_AT_ONCE and not ended
@@ -101,8 +101,8 @@ def _play(parts: Parts, found: Found, player: tuple[str, ...]) -> None:
         click.echo(f"Delete it when you have heard it: {path}", err=True)
 
 
-def _read(parts: Parts, found: Found, target: BinaryIO, action: str) -> Copy:
+def _read(parts: Parts, row: RecordingRow, target: BinaryIO, action: str) -> Copy:
     from recordings.archive.reading import read_audio
 
-    note_access(parts.database, action, recording_id=found.id)
-    return read_audio(found.recording, parts.storages, target)
+    note_access(parts.database, action, recording_id=row.id)
+    return read_audio(row.recording, parts.storages, target)

@@ -18,7 +18,7 @@ from recordings.clock import utc_now
 from recordings.model import State
 
 if TYPE_CHECKING:
-    from recordings.catalogue.search import Found
+    from recordings.catalogue.search import RecordingRow
     from recordings.model import Copy
     from recordings.storage import StorageBackend
 
@@ -28,12 +28,12 @@ _LISTING, _SUMS = "recordings.jsonl", "SHA256SUMS"
 
 
 def write_zip(
-    rows: Iterable[Found],
+    rows: Iterable[RecordingRow],
     storages: Mapping[str, StorageBackend],
     target: BinaryIO,
     *,
-    note: Callable[[Found], None],
-    line: Callable[[Found], bytes],
+    note: Callable[[RecordingRow], None],
+    line: Callable[[RecordingRow], bytes],
 ) -> list[str]:
     """Write the zip. Returns a sentence for each stored recording whose audio could not be read.
 
@@ -42,13 +42,13 @@ def write_zip(
     problems: list[str] = []
     sums: list[str] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive, tempfile.TemporaryFile() as listing:
-        for found in rows:
-            listing.write(line(found))
-            if found.recording.state is State.EMPTY or not _has_stored(found):
+        for row in rows:
+            listing.write(line(row))
+            if row.recording.state is State.EMPTY or not _has_stored(row):
                 continue
-            note(found)
+            note(row)
             try:
-                sums += _add(archive, found, storages)
+                sums += _add(archive, row, storages)
             except AudioUnavailable as error:
                 problems.append(str(error))
         listing.seek(0)
@@ -57,16 +57,16 @@ def write_zip(
     return problems
 
 
-def _has_stored(found: Found) -> bool:
-    return any(copy.state is State.STORED for copy in found.recording.copies)
+def _has_stored(row: RecordingRow) -> bool:
+    return any(copy.state is State.STORED for copy in row.recording.copies)
 
 
-def _add(archive: zipfile.ZipFile, found: Found, storages: Mapping[str, StorageBackend]) -> list[str]:
+def _add(archive: zipfile.ZipFile, row: RecordingRow, storages: Mapping[str, StorageBackend]) -> list[str]:
     """Add the audio and its sidecar. Returns their lines of the checksums."""
     with tempfile.TemporaryFile() as audio:
-        copy = read_audio(found.recording, storages, audio)
-        name = _free_name(archive, copy.key or "", found.id)
-        moment = found.recording.received_at
+        copy = read_audio(row.recording, storages, audio)
+        name = _free_name(archive, copy.key or "", row.id)
+        moment = row.recording.received_at
         lines = [_write(archive, name, audio, moment)]
     sidecar = _sidecar(storages[copy.storage], copy)
     if sidecar is not None:

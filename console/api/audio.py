@@ -52,16 +52,16 @@ def create_resource(parts: Parts) -> Resource:
     @_documented
     def get_audio(recording_id: int) -> Response:
         """The audio, for a player: a range is cut to 1 MiB"""
-        found = recording_to_hear(parts, recording_id, Action.PLAY)
-        return _as_answer(recording_response(found.recording, parts.storages, request))
+        recording_row = recording_to_hear(parts, recording_id, Action.PLAY)
+        return _as_answer(recording_response(recording_row.recording, parts.storages, request))
 
     @resource.route(f"/recordings/{_ROW}/download")
     @needs(Role.LISTENER)
     @_documented
     def download_audio(recording_id: int) -> Response:
         """The audio as a file, with a name that says what is in it"""
-        found = recording_to_hear(parts, recording_id, Action.DOWNLOAD)
-        return _as_answer(download_response(found.recording, parts.storages, request))
+        recording_row = recording_to_hear(parts, recording_id, Action.DOWNLOAD)
+        return _as_answer(download_response(recording_row.recording, parts.storages, request))
 
     return resource
 

@@ -17,7 +17,7 @@ from console.access import current_actor
 from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue.exports import as_csv, as_jsonl
-from recordings.catalogue.search import Found, RecordingFilter, walk
+from recordings.catalogue.search import RecordingFilter, RecordingRow, walk
 from recordings.timeouts import Deadline, reading_until
 
 from .filters import NumberConditions, filter_from
@@ -66,7 +66,7 @@ class _Exporter:
     def answer(
         self,
         filter: RecordingFilter,
-        write: Callable[[Iterable[Found]], Iterator[bytes]],
+        write: Callable[[Iterable[RecordingRow]], Iterator[bytes]],
         suffix: str,
         content_type: str,
     ) -> Response:

@@ -13,7 +13,7 @@ from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue.as_json import as_json_object, plain
 from recordings.catalogue.listing import call_history, transcripts
-from recordings.catalogue.search import Found, search
+from recordings.catalogue.search import RecordingRow, search
 from recordings.clock import iso_utc
 from recordings.model import COPY_STATES, State
 
@@ -138,23 +138,23 @@ def create_resource(parts: Parts) -> Resource:
     @resource.response(200, RetryAnswer)
     def retry_recording(recording_id: int) -> Mapping[str, Any]:
         """Try every copy that is not stored again, now"""
-        found = recording_in(parts, recording_id)
+        recording_row = recording_in(parts, recording_id)
         parts.people.audit.note(current_actor(), Action.RETRY, recording_id=recording_id)
-        return {"copies_due": len(parts.schedule.retry(found.recording.recording_uuid))}
+        return {"copies_due": len(parts.schedule.retry(recording_row.recording.recording_uuid))}
 
     return resource
 
 
-def as_answer(found: Found) -> dict[str, Any]:
+def as_answer(recording_row: RecordingRow) -> dict[str, Any]:
     """A recording as the API shows it."""
-    measured = {"id": found.id, "seconds": found.seconds, "measured_channels": found.channels}
-    return as_json_object(found.recording) | measured
+    measured = {"id": recording_row.id, "seconds": recording_row.seconds, "measured_channels": recording_row.channels}
+    return as_json_object(recording_row.recording) | measured
 
 
-def _whole(parts: Parts, found: Found) -> Mapping[str, Any]:
-    return as_answer(found) | {
-        "call_events": [plain(event) for event in call_history(parts.database, found.recording)],
-        "transcriptions": [plain(event) for event in transcripts(parts.database, found.recording)],
+def _whole(parts: Parts, recording_row: RecordingRow) -> Mapping[str, Any]:
+    return as_answer(recording_row) | {
+        "call_events": [plain(event) for event in call_history(parts.database, recording_row.recording)],
+        "transcriptions": [plain(event) for event in transcripts(parts.database, recording_row.recording)],
     }
 
 
@@ -163,7 +163,7 @@ def _page(parts: Parts, given: Mapping[str, Any]) -> Mapping[str, Any]:
     filter, cursor = filter_from(given), given.get("cursor")
     page = search(parts.database, filter, cursor=cursor, limit=given["limit"], secret=secret)
     return {
-        "recordings": [as_answer(found) for found in page.rows],
+        "recordings": [as_answer(recording_row) for recording_row in page.rows],
         "next_cursor": page.next_cursor,
         "count": page.count,
         "count_capped": page.count_capped,

@@ -26,14 +26,14 @@ def add_routes(blueprint: Blueprint, parts: Parts) -> None:
     @blueprint.get(f"/recordings/{ROW}/audio")
     @require(Role.LISTENER)
     def audio(row_id: int) -> ResponseReturnValue:
-        found = recording_to_hear(parts, row_id, Action.PLAY)
-        return recording_response(found.recording, parts.storages, request)
+        row = recording_to_hear(parts, row_id, Action.PLAY)
+        return recording_response(row.recording, parts.storages, request)
 
     @blueprint.get(f"/recordings/{ROW}/download")
     @require(Role.LISTENER)
     def download(row_id: int) -> ResponseReturnValue:
-        found = recording_to_hear(parts, row_id, Action.DOWNLOAD)
-        return _as_page(download_response(found.recording, parts.storages, request))
+        row = recording_to_hear(parts, row_id, Action.DOWNLOAD)
+        return _as_page(download_response(row.recording, parts.storages, request))
 
     @blueprint.get(f"/recordings/{ROW}/waveform")
     @require(Role.LISTENER)

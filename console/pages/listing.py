@@ -86,7 +86,7 @@ def _shown(page: Page, place: Place, links: Links) -> dict[str, Any]:
     return {
         "page": page,
         "may_hear": current_actor().may(Role.LISTENER),
-        "is_moving": any(found.recording.state in MOVING for found in page.rows),
+        "is_moving": any(row.recording.state in MOVING for row in page.rows),
         "first": place.before + 1,
         "last": last,
         "chosen": [(sentence, links.to_filter(without)) for sentence, without in conditions(place.filter)],
@@ -101,8 +101,8 @@ def conditions(filter: RecordingFilter) -> list[tuple[str, RecordingFilter]]:
     """The conditions of a filter as people read them, each with the filter that is left without it."""
     shown: list[tuple[str, RecordingFilter]] = []
     if filter.states:
-        words = ", ".join(map(state_word, filter.states))
-        shown.append((f"State: {words}", replace(filter, states=())))
+        state_names = ", ".join(map(state_word, filter.states))
+        shown.append((f"State: {state_names}", replace(filter, states=())))
     if filter.number:
         sentence = f"Number {_HOW[filter.number_match]} {filter.number}"
         shown.append((sentence, replace(filter, number=None, number_match="exact")))

@@ -10,17 +10,17 @@ from recordings.catalogue.piles import MOST
 
 
 class PileWords(NamedTuple):
-    """`one` and `many` name what is in the pile; `none` is a sentence; `mend` says what to do before the order.
+    """`single` and `many` name what is in the pile; `none` is a sentence; `mend` says what to do before the order.
 
     `order` is what the button says, `effect` what the order does, and `done` what it has done.
     """
 
     title: str
-    one: str
+    single: str
     many: str
     none: str
     mend: str
-    order_one: str
+    order_single: str
     order: str
     effect: str
     done: str
@@ -29,11 +29,11 @@ class PileWords(NamedTuple):
         """Such as `1 failed copy` or `10,000+ failed copies`."""
         if number >= MOST:
             return f"{MOST - 1:,}+ {self.many}"
-        return f"{number:,} {self.one if number == 1 else self.many}"
+        return f"{number:,} {self.single if number == 1 else self.many}"
 
     def ordered(self, number: int) -> str:
         """What the button for so many says."""
-        return self.order_one if number == 1 else self.order.format(f"{number:,}")
+        return self.order_single if number == 1 else self.order.format(f"{number:,}")
 
 
 _DUE = "A copy is then due at once, and a running worker takes it within seconds."

@@ -13,7 +13,7 @@ from console.access import current_actor, require
 from console.lookups import recording_in
 from recordings.access import Action, Role
 from recordings.catalogue.inbox import StoredDelivery
-from recordings.catalogue.search import Found
+from recordings.catalogue.search import RecordingRow
 from recordings.model import Recording, State
 from recordings.timeouts import TimeLimit
 
@@ -33,16 +33,16 @@ def add_routes(blueprint: Blueprint, parts: Parts, links: Links, *, look: TimeLi
 
     @blueprint.get(f"/recordings/{ROW}")
     def recording(row_id: int) -> ResponseReturnValue:
-        found = recording_in(parts, row_id)
-        who_heard = links.sealed("pages.activity", {"recording": found.recording.recording_uuid})
-        return render_template("pages/recording.html", **_shown(parts, found, look), who_heard=who_heard)
+        row = recording_in(parts, row_id)
+        who_heard = links.sealed("pages.activity", {"recording": row.recording.recording_uuid})
+        return render_template("pages/recording.html", **_shown(parts, row, look), who_heard=who_heard)
 
     @blueprint.post(f"/recordings/{ROW}/retry")
     @require(Role.OPERATOR)
     def retry(row_id: int) -> ResponseReturnValue:
-        found = recording_in(parts, row_id)
+        row = recording_in(parts, row_id)
         parts.people.audit.note(current_actor(), Action.RETRY, recording_id=row_id)
-        flash(_result(len(parts.schedule.retry(found.recording.recording_uuid))))
+        flash(_result(len(parts.schedule.retry(row.recording.recording_uuid))))
         return redirect(url_for(".recording", row_id=row_id), 303)
 
 
@@ -52,19 +52,19 @@ def _result(number: int) -> str:
     return f"{number} {'copy is' if number == 1 else 'copies are'} due now; a running worker begins within seconds."
 
 
-def _shown(parts: Parts, found: Found, look: TimeLimit) -> dict[str, Any]:
-    recording, actor = found.recording, current_actor()
+def _shown(parts: Parts, row: RecordingRow, look: TimeLimit) -> dict[str, Any]:
+    recording, actor = row.recording, current_actor()
     is_operator = actor.may(Role.OPERATOR)
     faults = probe(recording, parts.storages, look)
     return {
-        "found": found,
+        "row": row,
         "recording": recording,
         "faults": faults,
         "has_audio": any(copy.state is State.STORED and copy.storage not in faults for copy in recording.copies),
         "has_stored": any(copy.state is State.STORED for copy in recording.copies),
         "may_hear": actor.may(Role.LISTENER),
         "is_operator": is_operator,
-        "events": timeline(parts, found, with_people=is_operator),
+        "events": timeline(parts, row, with_people=is_operator),
         "deliveries": list(_deliveries(parts, recording)) if is_operator else [],
         "is_moving": recording.state in MOVING,
         "idle": sum(copy.state in _IDLE for copy in recording.copies),

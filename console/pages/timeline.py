@@ -9,7 +9,7 @@ from datetime import datetime
 from recordings.access import Action
 from recordings.catalogue.copies import claim_times
 from recordings.catalogue.listing import call_history, transcripts
-from recordings.catalogue.search import Found
+from recordings.catalogue.search import RecordingRow
 from recordings.masking import masked
 from recordings.model import Recording, State
 
@@ -36,19 +36,19 @@ class Moment:
     detail: str = ""
 
 
-def timeline(parts: Parts, found: Found, *, with_people: bool) -> list[Moment]:
+def timeline(parts: Parts, row: RecordingRow, *, with_people: bool) -> list[Moment]:
     """What is known of the recording's life. Who heard it is told only `with_people`."""
-    moments = [*_of_call(parts, found.recording), *_of_recording(found.recording), *_of_copies(parts, found)]
+    moments = [*_of_call(parts, row.recording), *_of_recording(row.recording), *_of_copies(parts, row)]
     if with_people:
-        moments += _of_people(parts, found.id)
+        moments += _of_people(parts, row.id)
     return sorted(moments, key=lambda moment: moment.at)
 
 
 def _of_call(parts: Parts, recording: Recording) -> Iterator[Moment]:
-    for row in call_history(parts.database, recording):
-        yield Moment(row["timestamp"] or row["received_at"], f"Call: {row['kind']}")
-    for row in transcripts(parts.database, recording):
-        yield Moment(row["received_at"], f"Transcription: {row['status']}", row["error"] or "")
+    for note in call_history(parts.database, recording):
+        yield Moment(note["timestamp"] or note["received_at"], f"Call: {note['kind']}")
+    for note in transcripts(parts.database, recording):
+        yield Moment(note["received_at"], f"Transcription: {note['status']}", note["error"] or "")
 
 
 def _of_recording(recording: Recording) -> Iterator[Moment]:
@@ -59,10 +59,10 @@ def _of_recording(recording: Recording) -> Iterator[Moment]:
     yield Moment(recording.received_at, "Vonage announced the recording")
 
 
-def _of_copies(parts: Parts, found: Found) -> Iterator[Moment]:
+def _of_copies(parts: Parts, row: RecordingRow) -> Iterator[Moment]:
     """The last attempt at each copy, of which alone the time is kept, and the receipt of the storage."""
-    began = claim_times(parts.database, found.id)
-    for copy in found.recording.copies:
+    began = claim_times(parts.database, row.id)
+    for copy in row.recording.copies:
         if copy.stored_at:
             receipt = [
                 size(copy.size) if copy.size is not None else "",

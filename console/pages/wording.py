@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from recordings.catalogue.search import Found
+from recordings.catalogue.search import RecordingRow
 from recordings.masking import masked
 from recordings.model import State
 
@@ -46,9 +46,9 @@ def until_then(time: datetime, now: datetime) -> str:
     return f"in {number} {unit}{'' if number == 1 else 's'}" if number else "in less than an hour"
 
 
-def duration(found: Found) -> str:
+def duration(row: RecordingRow) -> str:
     """`3:05`, as it was measured from the audio; `about 3:05`, as Vonage announced it; or nothing."""
-    return found.duration("about ")
+    return row.duration("about ")
 
 
 def size(number: int) -> str:

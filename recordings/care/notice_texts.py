@@ -32,7 +32,7 @@ class Notice:
 
 
 class _Words(NamedTuple):
-    one: str
+    single: str
     many: str
     over: str
     advice: str
@@ -81,7 +81,7 @@ _SENTENCES = {
 def describe(kind: Trouble, number: int) -> tuple[str, str]:
     """What a trouble is, such as `1 copy is blocked`, and what to do about it."""
     sentences = _SENTENCES[kind]
-    return sentences.one if number == 1 else sentences.many.format(_number(number)), f"{sentences.advice}."
+    return sentences.single if number == 1 else sentences.many.format(_number(number)), f"{sentences.advice}."
 
 
 def compose(notices: Sequence[Notice], public_url: str) -> tuple[str, str]:

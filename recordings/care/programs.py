@@ -134,12 +134,12 @@ class EventLoop:
         refused = 0
         while not stopping.is_set():
             try:
-                taken = self.send_next()
+                was_accepted = self.send_next()
             except CatalogueUnavailable as error:
                 log.warning("Events for programs wait for the database. %s", error)
-                taken = None
-            refused = refused + 1 if taken is False else 0
-            if taken is None:
+                was_accepted = None
+            refused = refused + 1 if was_accepted is False else 0
+            if was_accepted is None:
                 stopping.wait(self._idle)
             elif refused:
                 stopping.wait(min(_LONGEST_PAUSE, self._first_pause * 2.0 ** min(refused - 1, 20)))

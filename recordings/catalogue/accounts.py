@@ -102,8 +102,8 @@ class Accounts:
 
     def set_password(self, name: str, password: str, *, by: Actor) -> None:
         """Give an account another password. All its sessions end."""
-        kept = hash_password(password)
-        self._change(name, by, Action.ACCOUNT_PASSWORD, "", password_hash=kept, generation=_new_generation())
+        new_hash = hash_password(password)
+        self._change(name, by, Action.ACCOUNT_PASSWORD, "", password_hash=new_hash, generation=_new_generation())
 
     def remove(self, name: str, *, by: Actor) -> None:
         """Remove an account. All its sessions end; what it did stays in the audit."""

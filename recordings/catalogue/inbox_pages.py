@@ -65,13 +65,13 @@ def delivery_page(
         if recording_uuid is not None:
             query = query.where(has_uuid(recording_uuid))
         rows = connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit + 1)).all()
-        found = tuple(stored_delivery(row, b"") for row in rows[:limit])
+        page = tuple(stored_delivery(row, b"") for row in rows[:limit])
         if len(rows) > limit:
-            return DeliveryPage(found, found[-1].id)
+            return DeliveryPage(page, page[-1].id)
         older = (
             select(deliveries.c.received_at).where(deliveries.c.id < begin).order_by(deliveries.c.id.desc()).limit(1)
         )
         searched_to = connection.execute(older).scalar()
     if since is not None and searched_to is not None and searched_to < since:
         searched_to = None
-    return DeliveryPage(found, begin if searched_to else None, searched_to)
+    return DeliveryPage(page, begin if searched_to else None, searched_to)

@@ -23,13 +23,22 @@ from .listing import by_ids
 from .search_plan import BOUNDS, Bounds, Conditions, Plan, plan_for
 from .tables import UtcTime, recordings
 
-__all__ = ["Found", "InvalidFilter", "Page", "RecordingFilter", "by_row", "filter_fields", "parse_filter", "search"]
+__all__ = [
+    "InvalidFilter",
+    "Page",
+    "RecordingFilter",
+    "RecordingRow",
+    "by_row",
+    "filter_fields",
+    "parse_filter",
+    "search",
+]
 
 MOST_ROWS = 500  # of a page
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RecordingRow:
     """A recording with the id of its row. `seconds` and `channels` were measured from the audio; None: not yet."""
 
     id: int
@@ -54,7 +63,7 @@ class Page:
     there is a `next_cursor`: everything since `searched_to` was looked at, and the next page looks further back.
     """
 
-    rows: tuple[Found, ...]
+    rows: tuple[RecordingRow, ...]
     next_cursor: str | None
     count: int
     count_capped: bool
@@ -87,7 +96,7 @@ def search(
 
 def walk(
     database: Database, filter: RecordingFilter, *, limit: int | None = None, bounds: Bounds = BOUNDS
-) -> Iterator[Found]:
+) -> Iterator[RecordingRow]:
     """The recordings that a filter chooses, newest first, all or so many; memory does not grow with their number."""
     after: Place | None = None
     left = limit
@@ -108,7 +117,7 @@ def count_up_to(database: Database, filter: RecordingFilter, *, bounds: Bounds =
         return _count(connection, plan_for(connection, filter, bounds.few), filter, bounds)
 
 
-def by_row(database: Database, row_id: int) -> Found | None:
+def by_row(database: Database, row_id: int) -> RecordingRow | None:
     """The recording in this row; None: there is no such row."""
     with database.read() as connection:
         rows = _whole(connection, [row_id])
@@ -122,7 +131,7 @@ def by_row(database: Database, row_id: int) -> Found | None:
 class _Part:
     """`end`: where the next part begins; None: nothing is left. `cut_short`: it is not full, and more may be left."""
 
-    rows: tuple[Found, ...]
+    rows: tuple[RecordingRow, ...]
     end: Place | None
     cut_short: bool
 
@@ -203,12 +212,12 @@ _MEASURED = select(*recordings.c["id", "seconds", "heard_channels"]).where(
 )
 
 
-def _whole(connection: Connection, row_ids: Sequence[int]) -> tuple[Found, ...]:
+def _whole(connection: Connection, row_ids: Sequence[int]) -> tuple[RecordingRow, ...]:
     """The recordings in these rows, in this order. A row that does not exist is left out."""
     whole = by_ids(connection, row_ids)
     measured = {row.id: row for row in connection.execute(_MEASURED, {"row_ids": list(row_ids)})}
     return tuple(
-        Found(row_id, whole[row_id], measured[row_id].seconds, measured[row_id].heard_channels)
+        RecordingRow(row_id, whole[row_id], measured[row_id].seconds, measured[row_id].heard_channels)
         for row_id in row_ids
         if row_id in whole
     )
