@@ -151,12 +151,12 @@ def test_what_the_image_holds_serves_from_a_root_that_nobody_writes_and_ends_in_
     assert (container.data / "tapekeeper.db").exists()
 
 
-def judged(program, *words):
+def judged(program, *arguments):
     """Whether a linter of the development packages finds nothing wrong, and what it says."""
     path = shutil.which(program, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if path is None:
         pytest.skip(f"{program} is not installed: pip install -r requirements-dev.txt")
-    done = subprocess.run([path, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([path, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 

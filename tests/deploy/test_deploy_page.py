@@ -23,6 +23,12 @@ def test_the_page_tells_everything_that_must_be_set():
     assert [problem.name for problem in lacking(load({})) if f"`{problem.name}" not in EVERYWHERE] == []
 
 
+def test_dokku_is_told_to_take_the_procfile_as_long_as_a_dockerfile_lies_beside_it():
+    # https://dokku.com/docs/deployment/builders/builder-management/
+    assert (ROOT / "Dockerfile").exists()
+    assert "`dokku builder:set APP selected herokuish`" in PAGE.split("\n## Dokku\n")[1].split("\n## ")[0]
+
+
 def test_every_file_that_the_page_names_is_there():
     names = re.findall(r"`((?:deploy/)?[\w.-]+\.(?:json|yaml|toml|conf|py)|Procfile|Dockerfile|deploy/[\w/]+)`", PAGE)
     assert "fly.toml" in names

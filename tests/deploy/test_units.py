@@ -62,7 +62,10 @@ def test_the_app_is_locked_in(installed, name):
 
 
 def test_all_units_are_locked_in_alike():
-    alike = [lines(name)[[key for key, _ in lines(name)].index("User") :] for name in UNITS]
+    own = ("MemoryDenyWriteExecute", "yes")  # where no audio is decoded
+    assert [name for name in UNITS if own in lines(name)] == ["tapekeeper-web"]
+    locks = {name: [line for line in lines(name) if line != own] for name in UNITS}
+    alike = [lock[[key for key, _ in lock].index("User") :] for lock in locks.values()]
     assert UNITS.keys() == {"tapekeeper", "tapekeeper-web", "tapekeeper-worker"}
     assert alike[0] == alike[1] == alike[2]
 
