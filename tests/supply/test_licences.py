@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from .licences import BEGIN, END, PAGE, installed, licence_of, strange
-from .pins import pins
+from .pins import pins, version_of
 
 
 def test_everything_that_is_deployed_is_under_a_licence_that_was_looked_at():
@@ -18,13 +19,16 @@ def test_everything_that_is_deployed_is_under_a_licence_that_was_looked_at():
 
 
 def test_the_page_lists_them_as_they_are():
-    """On another system one more package may be installed than here, or one fewer: make licences."""
-    text = PAGE.read_text()
+    """Of each package that is installed as it is pinned. On another system there may be one more, or one fewer."""
+    text, pinned = PAGE.read_text(), pins("requirements.txt")
     rows = dict(re.findall(r"(?m)^\| (\S+) \| (.+) \|$", text[text.index(BEGIN) : text.index(END)]))
-    here = {package.metadata["Name"]: licence_of(package) for package in installed().values()}
-    assert {name: rows.get(name) for name in here} == here
-    names = {name.lower().replace("_", "-").replace(".", "-") for name in rows if name != "package"}
-    assert names - pins("requirements.txt").keys() == set()
+    here = {
+        package.metadata["Name"]: licence_of(package)
+        for name, package in installed().items()
+        if package.version == version_of(pinned[name])
+    }
+    assert {name: rows.get(name) for name in here} == here, "Run: make licences"
+    assert {canonicalize_name(name) for name in rows} - {"package"} - pinned.keys() == set()
 
 
 @pytest.mark.parametrize(

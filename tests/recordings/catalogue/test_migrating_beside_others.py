@@ -113,20 +113,32 @@ def test_several_processes_may_migrate_at_once_through_a_pooler(make_database, p
     assert results == [("0001", HEAD), (HEAD, HEAD), (HEAD, HEAD)]
 
 
-def test_a_user_without_the_right_to_change_tables_uses_what_another_one_changed(make_database, private_postgres):  # noqa: F811
+def test_a_user_without_the_right_to_change_tables_uses_what_another_one_changed(
+    make_database,
+    private_postgres,  # noqa: F811 - the fixture
+    make_environ,
+    bare_environ,
+    flask_process,
+    tmp_path,
+):
+    """As `docs/upgrade.md` says it: the rights are given once, and `flask migrate` has the address of the owner."""
     load(private_postgres.url, OLD)
-    owner = for_us(private_postgres.url)
-    with make_database(owner).engine.begin() as connection:
+    owner = make_database(for_us(private_postgres.url))
+    page = (FOLDER.parents[2] / "docs/upgrade.md").read_text()
+    with owner.engine.begin() as connection:
         connection.execute(text("CREATE ROLE app LOGIN"))
-        connection.execute(text("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app"))
-        rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO app"
-        connection.execute(text(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public {rights}"))
-    as_app = owner.replace("postgres@", "app@", 1)
+        connection.exec_driver_sql(page.split("```sql\n")[1].split("```")[0])
+    as_app = private_postgres.url.replace("postgres@", "app@", 1)
+    app = make_database(for_us(as_app))
     with pytest.raises(Exception, match="must be owner"):
-        make_database(as_app).migrate()
-    database = make_database(as_app, migration_url=owner)
-    assert database.migrate() == ("0001", HEAD)
-    database.try_write()
+        app.migrate()
+    urls = {"DATABASE_URL": as_app, "MIGRATION_DATABASE_URL": private_postgres.url}
+    done = flask_process(["migrate"], bare_environ | make_environ(tmp_path, **urls))
+    assert done.stdout == f"The database went from 0001 to revision {HEAD}.\n", done.stderr
+    app.try_write()
+    with app.write() as connection:
+        connection.execute(text("INSERT INTO keys (name, value) VALUES ('session', '')"))
+        connection.execute(text("SELECT nextval('tokens_id_seq')"))
 
 
 def test_a_schema_that_is_up_to_date_needs_no_other_address(make_database):
