@@ -5,8 +5,14 @@
 # make bench  measured beside the alternatives, into docs/benchmarks.md (25 minutes, on a machine at rest)
 # make conformance  the JSON API against its own document (two minutes)
 # make api-docs  docs/api.md anew, after an operation has changed
+# make settings-docs  the table of docs/settings.md anew, after a setting has changed
 # make chaos  everything is killed at random, then asked at random: what is lost, what fails (an hour or more)
 # make lock   pin the dependencies anew
+# make lowest the quick tests with the lowest versions that pyproject.toml allows
+# make pythons  the quick tests on every Python that is here, 3.11 to 3.14
+# make sbom   a bill of materials of what is deployed, in build/sbom.json
+# make licences  docs/licences.md anew, after a dependency has come or gone
+# make schemas  the present schema with rows of every state, as a fixture for the next releases
 # make vendor bring the files of others along anew, after a version in a vendor/package.json has changed
 # make screenshots  the pictures of the pages in docs/images, anew
 
@@ -15,7 +21,8 @@ BIN := .venv/bin
 # The lists are whole, so pip has nothing to resolve: an old one may reach for a newer release that no list knows.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
-.PHONY: demo test everything quick lint check bench conformance api-docs chaos lock vendor screenshots clean
+.PHONY: demo test everything quick lint check bench conformance api-docs settings-docs chaos lock lowest pythons sbom licences schemas \
+        vendor screenshots clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m simulator.demo
@@ -48,6 +55,9 @@ conformance: .venv/dev build/schemathesis
 
 api-docs: .venv/dev
 	@$(BIN)/python -m console.api.reference
+
+settings-docs: .venv/dev
+	@$(BIN)/python -m tests.docs.settings_table
 
 chaos: .venv/dev
 	@$(BIN)/python tests/chaos/run.py $(CHAOS)
@@ -93,14 +103,66 @@ build/azurite:
 	echo "Tapekeeper needs Python 3.11 or newer with its venv module: install it (Debian, Ubuntu: apt-get install python3 python3-venv), or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
 	exit 1
 
+licences: .venv/dev
+	@$(BIN)/python -m tests.supply.licences
+
+schemas: .venv/dev
+	@$(BIN)/python -m tests.fixtures.schemas.make
+
+# --- Other versions than those that are pinned, each in a virtual environment of its own -------------------------------
+
+lowest: build/lowest
+	@$</bin/python -m pytest -n auto -m "not slow" $(PYTEST)
+
+# One that is missing is skipped; `uv python install 3.14` brings it where its downloads can be reached.
+PYTHONS := 3.11 3.12 3.13 3.14
+pythons: $(PYTHONS:%=python-%)
+
+.PHONY: $(PYTHONS:%=python-%)
+$(PYTHONS:%=python-%): python-%: .venv/dev
+	@$(BIN)/uv python find --quiet $* >/dev/null 2>&1 || { echo "Python $* is not here: skipped."; exit 0; } \
+	  && $(MAKE) --no-print-directory build/python-$* && build/python-$*/bin/python -m pytest -n auto -m "not slow" $(PYTEST)
+
+build/lowest: requirements-lowest.txt | .venv/dev
+	@echo "Installing the lowest versions into $@ (once) …"
+	@$(BIN)/uv venv --quiet --clear --python 3.11 $@
+	@$(BIN)/uv pip install --quiet --python $@/bin/python --require-hashes --no-deps -r $<
+	@touch $@
+
+build/python-%: requirements-dev.txt | .venv/dev
+	@echo "Installing what the tests need into $@ (once) …"
+	@$(BIN)/uv venv --quiet --clear --python $* $@
+	@$(BIN)/uv pip install --quiet --python $@/bin/python --require-hashes --no-deps -r $<
+	@touch $@
+
+build/runtime: requirements.txt | .venv/bin/python
+	@echo "Installing what is deployed, and nothing else, into $@ (once) …"
+	@rm -rf $@ && $(BIN)/python -m venv --without-pip $@
+	@$(BIN)/pip --python $@/bin/python install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
+	@touch $@
+
+build/cyclonedx: tests/supply/sbom.txt | .venv/bin/python
+	@echo "Installing cyclonedx-py into build/ (once) …"
+	@rm -rf $@ && $(BIN)/python -m venv $@
+	@$@/bin/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
+	@touch $@
+
+sbom: build/runtime build/cyclonedx
+	@build/cyclonedx/bin/cyclonedx-py environment --output-reproducible --spec-version 1.6 --mc-type application \
+	  --pyproject pyproject.toml --output-file build/sbom.json build/runtime/bin/python
+	@echo "build/sbom.json: $$($(BIN)/python -c 'import json; print(len(json.load(open("build/sbom.json"))["components"]))') packages"
+
 # uv compiles; pip installs. No index address is written into the pins.
-LOCK := uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
+UV := $(if $(wildcard $(BIN)/uv),$(abspath $(BIN)/uv),uv)
+LOCK := $(UV) pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml
 lock:
-	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: pip install uv, or make .venv/dev" >&2; exit 1; }
 	$(LOCK) -o requirements.txt
 	$(LOCK) --extra dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) --extra dev --extra bench -c requirements-dev.txt -o requirements-bench.txt
+	$(LOCK) --extra dev --resolution lowest-direct -o requirements-lowest.txt
 	$(subst pyproject.toml,tests/schemathesis/requirements.in,$(LOCK)) -o tests/schemathesis/requirements.txt
+	$(subst pyproject.toml,tests/supply/sbom.in,$(LOCK)) -o tests/supply/sbom.txt
 
 # The locks hold hashes and no address; nothing of what is fetched is run.
 vendor:

@@ -17,10 +17,10 @@ from urllib.parse import unquote, urlsplit
 
 import settings_parsers as parse
 from recordings.masking import MASK, masked
-from settings_database import database_url
+from settings_database import database_url as parse_database_url
 from settings_platforms import Platform, outlives_restart, own_address, platform_of
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 ROOT = parse.ROOT
 FLOWS = ("voicemail", "call", "split", "conversation", "moderated")
 FORWARDING_FLOWS = ("call", "split")
@@ -77,9 +77,15 @@ class Settings:
         "hosts that may get the JWT; an entry with a scheme is one exact origin, for a simulator",
     )
     database_url: str = _setting(
-        database_url,
+        parse_database_url,
         f"sqlite:///{ROOT / 'var/tapekeeper.db'}",
         "the catalogue: sqlite:///… or postgres://…; in a password @ is written %40, / is %2F, ? is %3F",
+        secret=True,
+    )
+    migration_database_url: str = _setting(
+        parse_database_url,
+        "",
+        "another address of the same Postgres, by which the schema is changed: past a pooler, or for a user who may",
         secret=True,
     )
     embedded_worker: bool = _setting(parse.switch, True, "a web process archives too; false where `flask worker` runs")
@@ -188,7 +194,7 @@ class Settings:
 
 # Read by the backends themselves, out of the mapping that they are given.
 BACKEND_SETTINGS: tuple[tuple[str, bool, str], ...] = (
-    ("STORAGE_RESERVE_MB", False, "MiB that file:// keeps free for the catalogue; default: see Storage"),
+    ("STORAGE_RESERVE_MB", False, "MiB that file:// keeps free for the catalogue; default: see docs/storage.md"),
     ("GOOGLE_APPLICATION_CREDENTIALS_JSON", True, "service account key for gs://, as JSON or base64 of it"),
     ("GOOGLE_CREDENTIALS", True, "the same under the name that buildpacks use"),
     ("GOOGLE_APPLICATION_CREDENTIALS", False, "path of a credentials file, as Google's own libraries read it"),
@@ -266,7 +272,7 @@ def survey(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[Set
 def _for_backends(env: Mapping[str, str]) -> dict[str, str]:
     """What backends are given: everything but our own secrets; the variables of built-in backends are cleaned."""
     hidden = {item.name.upper() for item in fields(Settings) if item.name.startswith("vonage_")}
-    hidden |= {"DATABASE_URL", "API_TOKENS", "CONSOLE_PASSWORD"}
+    hidden |= {"DATABASE_URL", "MIGRATION_DATABASE_URL", "API_TOKENS", "CONSOLE_PASSWORD"}
     hidden |= {"NOTIFY_URLS", "EVENT_WEBHOOK_URL", "EVENT_WEBHOOK_SECRET"}
     theirs = {name for name, *_ in BACKEND_SETTINGS}
     return {name: parse.clean(text) if name in theirs else text for name, text in env.items() if name not in hidden}
@@ -291,6 +297,10 @@ def _inconsistencies(settings: Settings) -> Iterator[SettingsError]:
         yield SettingsError(
             "RETRY_FIRST_SECONDS", str(settings.retry_first_seconds), "write less than RETRY_MAX_SECONDS, or raise that"
         )
+    if settings.migration_database_url and not _both_postgres(settings):
+        yield SettingsError(
+            "MIGRATION_DATABASE_URL", MASK, "take it out: it is for a Postgres, and the same one as DATABASE_URL"
+        )
     if settings.auth_header and not settings.auth_proxies:
         yield SettingsError(
             "AUTH_PROXIES", None, "write the addresses of the proxy that sets AUTH_HEADER; nobody else may set it"
@@ -301,6 +311,10 @@ def _inconsistencies(settings: Settings) -> Iterator[SettingsError]:
         yield SettingsError(
             "DEMO_DOOR", "true", "take it out: it opens the console to everybody, and PUBLIC_URL is no loopback address"
         )
+
+
+def _both_postgres(settings: Settings) -> bool:
+    return all(url.startswith("postgresql") for url in (settings.database_url, settings.migration_database_url))
 
 
 def require_serving(settings: Settings) -> Settings:

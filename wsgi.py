@@ -102,7 +102,7 @@ class Wiring:
     def database(self) -> Database:
         from recordings.catalogue.database import Database
 
-        return Database(self.settings.database_url)
+        return Database(self.settings.database_url, migration_url=self.settings.migration_database_url)
 
     @cached_property
     def people(self) -> People:

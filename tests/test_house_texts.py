@@ -24,6 +24,7 @@ FOREIGN = {"FLASK_SKIP_DOTENV", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "POSTGRE
 # Variables that platforms set or read.
 FOREIGN |= {"RENDER_EXTERNAL_URL", "RAILWAY_PUBLIC_DOMAIN", "RAILWAY_RUN_UID", "CC_RUN_COMMAND", "CC_WORKER_COMMAND"}
 FOREIGN |= {"CC_PRE_RUN_HOOK", "POSTGRESQL_ADDON_URI"}
+FORMER = {"QUEUE_URL"}  # was a setting, which the page about upgrades says
 
 
 def prose(path: Path) -> str:
@@ -55,7 +56,7 @@ def exists(dotted: str) -> bool:
 
 
 def test_every_setting_that_a_document_names_is_one():
-    known = {name for name, *_ in settings.variables()} | FOREIGN
+    known = {name for name, *_ in settings.variables()} | FOREIGN | FORMER
     ours = [path for path in DOCUMENTS if "examples" not in path.parts]
     named = mentions(r"(?<![\w$])([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)(?!\w)", ours)
     unknown = sorted({f"{path.relative_to(ROOT)}: {name}" for path, name in named if name not in known})

@@ -258,6 +258,18 @@ def test_two_settings_must_agree():
         load({"RETRY_FIRST_SECONDS": "60", "RETRY_MAX_SECONDS": "30"})
 
 
+def test_another_address_for_migrations_is_of_a_postgres_and_shown_to_nobody():
+    owner = "postgres://owner:S3cretPass@db/calls"
+    postgres = {"DATABASE_URL": "postgres://app@db/calls", "MIGRATION_DATABASE_URL": owner}
+    settings = load(postgres)
+    assert settings.migration_database_url == "postgresql+psycopg://owner:S3cretPass@db/calls"
+    assert "S3cretPass" not in repr(settings)
+    assert "MIGRATION_DATABASE_URL" not in load(postgres | {"STORAGE_RESERVE_MB": "1"}).backend_env
+    with pytest.raises(SettingsError, match=r"MIGRATION_DATABASE_URL is .*take it out") as caught:
+        load(postgres | {"DATABASE_URL": "sqlite:///calls.db"})
+    assert "S3cretPass" not in str(caught.value)
+
+
 def test_settings_are_frozen_and_show_no_secret():
     loaded = load(COMPLETE | {"DATABASE_URL": "postgres://u:p4ss@h/d"})
     assert "s3cret" not in repr(loaded)

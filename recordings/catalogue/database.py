@@ -1,7 +1,7 @@
-"""The connection to the catalogue's database: transactions, and the schema's migrations.
+"""The connection to the catalogue's database: transactions, which wait for the schema to be up to date.
 
-Each wait of a transaction ends at its deadline. How a database is opened stands in `engines`, what its errors mean in
-`outages`.
+Each wait of a transaction ends at its deadline. How a database is opened stands in `engines`, how its schema is brought
+up to date in `schema`, what its errors mean in `outages`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, Table, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline, deadline_of_reads
 
+from . import schema
 from .engines import POSTGRES_CONNECTIONS, PostgresEngine, detached, interrupted_at, sqlite_engine
 from .outages import translated
 from .tables import HEAD
@@ -28,9 +29,7 @@ from .watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATION_LOCK = 0x7461_7065  # "tape": any number that nobody else on this Postgres locks
-_LOCK_SECONDS = 4.0  # the longest wait for a lock of another process; less where the deadline is nearer
+LOCK_SECONDS = 4.0  # the longest wait for a lock of another process; less where the deadline is nearer
 _READ_SECONDS = 30.0  # for one view of the database, where no request waits for it
 
 CHANNEL = "tapekeeper"  # of NOTIFY: copies are due; see `changes`
@@ -42,12 +41,14 @@ _BUSY = "The database was busy until the time for this request was over."
 class Database:
     """One database by its SQLAlchemy URL. Nothing is opened before the first use; safe for threads, not for forks.
 
-    The schema is brought up to date at the first use, under a lock that all processes share. `lock_seconds` bounds the
-    wait for a lock of another process.
+    The schema is brought up to date at the first use; see `schema`. `migration_url` is another address of the same
+    Postgres, past a pooler or for a user who may change tables; a schema that is up to date is not asked for there.
+    `lock_seconds` bounds the wait for a lock of another process.
     """
 
-    def __init__(self, url: str, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+    def __init__(self, url: str, *, migration_url: str = "", lock_seconds: float = LOCK_SECONDS) -> None:
         self.url = make_url(url)
+        self._migration_url = make_url(migration_url) if migration_url else None
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._lock_seconds = lock_seconds
         self._postgres = None if self.sqlite else PostgresEngine(self.url)
@@ -143,17 +144,11 @@ class Database:
 
     def migrate(self) -> tuple[str | None, str]:
         """Bring the schema up to date. Returns the revision before (None: an empty database) and after."""
-        with translated(), self._slot(Deadline(_READ_SECONDS)), self.engine.begin() as connection:
-            if not self.sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-            before = _revision(connection)
-            if before is None or before < HEAD:
-                _upgrade(connection)
-            elif before > HEAD:
-                log.warning(
-                    "The database is at revision %s, newer than this program's %s: used as it is.", before, HEAD
-                )
-            return before, _revision(connection) or HEAD
+        with translated(), self._slot(Deadline(_READ_SECONDS)):
+            if self._migration_url is None:
+                return schema.migrate(self.engine)
+            before = self._revision()
+            return (HEAD, HEAD) if before == HEAD else self._migrate_elsewhere(self._migration_url)
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
@@ -287,19 +282,20 @@ class Database:
         else:
             result.set_result(None)
 
+    def _migrate_elsewhere(self, url: URL) -> tuple[str | None, str]:
+        """Migrate by the other address of this database, and prove by the usual one that it is the same database."""
+        engine = PostgresEngine(url).engine
+        try:
+            before, after = schema.migrate(engine)
+        finally:
+            engine.dispose()
+        if self._revision() != after:
+            raise CatalogueUnavailable(
+                "MIGRATION_DATABASE_URL leads to another database than DATABASE_URL: only that other one was migrated. "
+                "Write the same database into both, or take MIGRATION_DATABASE_URL out."
+            )
+        return before, after
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _upgrade(connection: Connection) -> None:
-    # Loaded only here: Alembic takes longer to import than an up-to-date database takes to be checked.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    def _revision(self) -> str | None:
+        with self.engine.connect() as connection:
+            return schema.current_revision(connection)

@@ -204,7 +204,7 @@ def test_an_older_backup_is_brought_to_the_schema_of_today(deployment, folder):
     from alembic.config import Config
     from sqlalchemy import create_engine
 
-    from recordings.catalogue.database import MIGRATIONS
+    from recordings.catalogue.schema import MIGRATIONS
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

@@ -102,8 +102,8 @@ def make_database(database_url):
     """`make_database()`: one more connection to the same file, as another process has it."""
     made = []
 
-    def make(url=database_url):
-        made.append(Database(url))
+    def make(url=database_url, **options):
+        made.append(Database(url, **options))
         return made[-1]
 
     yield make

@@ -16,7 +16,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
-from recordings.catalogue.database import MIGRATIONS, Database
+from recordings.catalogue.database import Database
+from recordings.catalogue.schema import MIGRATIONS
 from recordings.catalogue.tables import HEAD, deliveries, metadata
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline, reading_until
