@@ -1,7 +1,7 @@
 # make demo   the whole job against a pretend Vonage, with real audio; in a terminal it serves until Ctrl-C
 # make test   everything that must hold
 # make quick  the tests that need no whole deployment
-# make bench  measured beside the alternatives
+# make bench  measured beside the alternatives, into docs/benchmarks.md (25 minutes, on a machine at rest)
 # make conformance  the JSON API against its own document (two minutes)
 # make api-docs  docs/api.md anew, after an operation has changed
 # make chaos  everything is killed at random, then asked at random: what is lost, what fails (an hour or more)
@@ -32,7 +32,7 @@ lint: .venv/dev
 
 check: test
 
-bench: .venv/bench
+bench: .venv/bench build/azurite
 	@$(BIN)/python -m bench $(BENCH)
 
 conformance: .venv/dev build/schemathesis

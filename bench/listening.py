@@ -18,6 +18,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from simulator.application import Application
@@ -27,12 +28,13 @@ from tests.services.application import APPLICATION_ID, SIGNATURE_SECRET
 
 from .load import send, signed_events
 from .stage import Options, Stage, stage, wait_stored
-from .table import Row
+from .table import Row, at_most, below, compared, spread
 
 PLAYERS = 18
 SIZE = 29_000_000  # bytes: two hours of Vonage's mp3
 TRIES, QUICK_TRIES = 200, 50
-SECONDS, QUICK_SECONDS = 30.0, 8.0
+SECONDS, QUICK_SECONDS = 8.0, 3.0  # of one side of one round
+ROUNDS, QUICK_ROUNDS = 5, 1
 SEEK_SECONDS, ANSWER_SECONDS = 1.0, 0.02  # from one to the next
 FIRST_BYTE_GOAL, ANSWER_GOAL = 100.0, 50.0  # milliseconds
 PASSWORD = "a password of the benchmark"
@@ -40,41 +42,41 @@ AUDIO = "/recordings/1/audio"
 
 
 def run(options: Options) -> tuple[list[Row], list[str]]:
-    """The first byte of audio alone; then answers without and with so many players. One process, SQLite, a folder."""
-    tries, seconds = (QUICK_TRIES, QUICK_SECONDS) if options.quick else (TRIES, SECONDS)
+    """The first byte of audio alone; then answers without and with so many players, in turns.
+
+    One web process, SQLite, a folder.
+    """
+    quick = (QUICK_TRIES, QUICK_SECONDS, QUICK_ROUNDS)
+    tries, seconds, rounds = quick if options.quick else (TRIES, SECONDS, ROUNDS)
+    alone: list[list[float]] = []
+    listening: list[list[float]] = []
+    played = 0
     with stage(options) as here, _deployed(here) as (app, cookie):
         first_bytes = _first_bytes(app.port, cookie, tries)
-        alone = _answers(app.port, seconds / 3)
-        with _players(app.port, cookie) as replies:
-            listening = _answers(app.port, seconds)
-            played = replies()
-    middle, late = statistics.median(first_bytes), _percentile(first_bytes, 95)
-    slowest, before = _percentile(listening, 99), _percentile(alone, 99)
-    rows = [
-        Row(
-            "first byte of audio, p95",
-            f"{late:.1f} ms",
-            "",
-            None,
-            f"<= {FIRST_BYTE_GOAL:g} ms",
-            late <= FIRST_BYTE_GOAL,
-        ),
-        Row(
-            f"answers to calls while {PLAYERS} players seek, p99",
-            f"{slowest:.1f} ms",
-            f"{before:.1f} ms with none",
-            None,
-            f"< {ANSWER_GOAL:g} ms",
-            slowest < ANSWER_GOAL,
-        ),
+        for _ in range(rounds):
+            alone.append(_answers(app.port, seconds))
+            with _players(app.port, cookie) as replies:
+                listening.append(_answers(app.port, seconds))
+                played += replies()
+    return [_first_byte(first_bytes), _while_listening(listening, alone)], [
+        f"{tries} random seeks in {SIZE / 1e6:.0f} MB, signed in; a reply is 1 MiB at the most",
+        f"{rounds} rounds of {seconds:.0f} s without and with players, answers at {1 / ANSWER_SECONDS:.0f} a second; "
+        f"meanwhile {played / seconds / rounds:.0f} replies of audio a second; the slowest answer of all took "
+        f"{max(map(max, listening)):.0f} ms",
     ]
-    notes = [
-        f"{tries} random seeks in {SIZE / 1e6:.0f} MB, signed in: p50 {middle:.1f} ms; a reply is 1 MiB at the most",
-        f"{len(listening)} answers at {1 / ANSWER_SECONDS:.0f} a second: p50 {statistics.median(listening):.1f} ms, "
-        f"slowest {max(listening):.1f} ms; meanwhile {played} replies of audio, "
-        f"{played / seconds:.0f} a second",
-    ]
-    return rows, notes
+
+
+def _first_byte(waits: list[float]) -> Row:
+    late = _percentile(waits, 95)
+    goal = at_most(FIRST_BYTE_GOAL, " ms at p95", late, "the session, the recording and its file are looked up first.")
+    return Row("first byte of audio", f"{spread(waits, ' ms')}, p95 {late:.0f} ms", goal=goal)
+
+
+def _while_listening(listening: list[list[float]], alone: list[list[float]]) -> Row:
+    ours, theirs = ([_percentile(waits, 99) for waits in side] for side in (listening, alone))
+    row = compared(f"answer to a call while {PLAYERS} players seek, p99", ours, "with no player", theirs, " ms")
+    reason = "one process shares its cores with the players and with whoever asks, who run on this machine as well."
+    return replace(row, goal=below(ANSWER_GOAL, " ms", statistics.median(ours), reason))
 
 
 def _percentile(milliseconds: list[float], share: int) -> float:

@@ -1,37 +1,11 @@
-"""Describes the machine and the versions in two lines, and measures a process's memory and processor time."""
+"""Measures a process's memory and processor time, by the word of Linux. What the machine is, `host` tells."""
 
 from __future__ import annotations
 
 import os
-import platform
 import re
-import sqlite3
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-MEASURED = (
-    "flask",
-    "gunicorn",
-    "sqlalchemy",
-    "psycopg",
-    "requests",
-    "urllib3",
-    "cryptography",
-    "numpy",
-    "soundfile",
-    "vonage-voice",
-)
-
-
-def header() -> str:
-    """Processor, cores, memory, kernel; then Python, SQLite and the packages that matter."""
-    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = len(os.sched_getaffinity(0))
-    machine = f"{_processor()}, {cores} cores, {memory:.0f} GiB, Linux {platform.release()}, load {load}"
-    packages = ", ".join(f"{name} {_version(name)}" for name in MEASURED)
-    return f"{machine}\nPython {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}"
 
 
 def peak(pid: int) -> int:
@@ -68,15 +42,3 @@ def resident(pid: int) -> int:
     with suppress(OSError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
-
-
-def _processor() -> str:
-    match = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    return match[1].strip() if match else platform.machine()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "missing"

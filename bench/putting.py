@@ -1,13 +1,14 @@
 """One way of putting bytes into one store, in a fresh process: `python -m bench.putting STORE WAY STREAMS BYTES`.
 
-STORE is `local`, `gcs` or `azure`; WAY is `ours`, `theirs`, or `checked`: theirs with all that it offers to make sure
-that the store holds what was sent. BENCH_TARGET says where. It answers with the seconds that STREAMS transfers of BYTES
-at once took, and by how many bytes they raised the process's peak memory over idle.
+STORE is `local`, `gcs`, `azure` or `s3`; WAY is `ours`, `theirs`, or `checked`: theirs with all that it offers to make
+sure that the store holds what was sent. BENCH_TARGET says where. It answers with the seconds that STREAMS transfers of
+BYTES at once took, and by how many bytes they raised the process's peak memory over idle.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import sys
 import time
@@ -30,7 +31,7 @@ class Audio:
     """A source of so many bytes that cost next to nothing; ours opens it, the SDKs read it as a file."""
 
     content_type = "audio/mpeg"
-    _block = memoryview(os.urandom(4 * MIB))
+    _block = memoryview(os.urandom(8 * MIB))
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -40,8 +41,10 @@ class Audio:
         return self
 
     def read(self, n: int = -1, /) -> bytes:
-        """New bytes each time, as from a network."""
-        n = min(n if n >= 0 else 4 * MIB, self.size - self._position, 4 * MIB)
+        """New bytes each time, as from a network; fewer than were asked for only at the end."""
+        n = min(n if n >= 0 else 4 * MIB, self.size - self._position)
+        if n > len(self._block):
+            raise ValueError(f"No way of storing should ask for {n:,} bytes at once.")
         self._position += n
         return bytes(self._block[:n])
 
@@ -66,6 +69,8 @@ def ours(store: str, target: str) -> Put:
         from backends.gcs.storage import GoogleCloudStorage
 
         backend = GoogleCloudStorage.from_url("gs://bench", {"STORAGE_EMULATOR_HOST": target})
+    elif store == "s3":
+        backend = importlib.import_module("tapekeeper_s3").S3Storage.from_url("s3://bench", dict(os.environ))
     else:
         from backends.azure.storage import AzureBlobStorage
 
@@ -75,7 +80,7 @@ def ours(store: str, target: str) -> Put:
 
 def theirs(store: str, target: str, *, checked: bool = False) -> Put:
     """The fastest that each SDK offers with bounded memory; for a folder, a plain file with an fsync."""
-    return {"local": _plain_file, "gcs": _google, "azure": _microsoft}[store](target, checked)
+    return {"local": _plain_file, "gcs": _google, "azure": _microsoft, "s3": _amazon}[store](target, checked)
 
 
 def _plain_file(target: str, checked: bool) -> Put:
@@ -117,6 +122,19 @@ def _microsoft(target: str, checked: bool) -> Put:
     return put
 
 
+def _amazon(target: str, checked: bool) -> Put:
+    boto3: Any = importlib.import_module("boto3")
+    transfer: Any = importlib.import_module("boto3.s3.transfer")
+    client = boto3.client("s3", endpoint_url=target, region_name=os.environ["AWS_REGION"])
+    config = transfer.TransferConfig(multipart_chunksize=5 * MIB, use_threads=False)
+    extra = {"ChecksumAlgorithm": "CRC32"} if checked else {}
+
+    def put(key: str, audio: Audio) -> None:
+        client.upload_fileobj(audio, "bench", key, Config=config, ExtraArgs=extra)
+
+    return put
+
+
 def _azure(target: str) -> str:
     return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={target}/{ACCOUNT};"
 
@@ -130,8 +148,11 @@ def main() -> None:
         list(pool.map(put, _keys(streams), [Audio(1000) for _ in range(streams)]))
         machine.forget_peak(os.getpid())
         before, began = machine.peak(os.getpid()), time.perf_counter()
-        list(pool.map(put, _keys(streams), [Audio(size) for _ in range(streams)]))
+        audios = [Audio(size) for _ in range(streams)]
+        list(pool.map(put, _keys(streams), audios))
         print(time.perf_counter() - began, machine.peak(os.getpid()) - before)
+    if any(audio.tell() != size for audio in audios):
+        raise RuntimeError("A transfer ended before the end of its audio.")
 
 
 def _keys(count: int) -> list[str]:

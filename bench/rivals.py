@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from simulator.application import ROOT
 
-from .stage import Stage
+from .stage import LeftOut, Stage
 
 
 class Downloaded(NamedTuple):
@@ -24,6 +25,8 @@ class Downloaded(NamedTuple):
 
 def sdk(stage: Stage, folder: Path, urls: Sequence[str], threads: int) -> Downloaded:
     """Download these with the SDK. One small file is downloaded first, and not measured."""
+    if find_spec("vonage_voice") is None:
+        raise LeftOut("vonage-voice is not installed: pip install -r requirements-bench.txt")
     command = [sys.executable, "-m", "bench.sdk", str(stage.key), str(folder), str(threads)]
     lines = "\n".join([stage.url(200_000), *urls])
     done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), input=lines, capture_output=True, text=True)

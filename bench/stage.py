@@ -5,6 +5,7 @@ Processes, folders and the application's environment live here; no figure is tak
 
 from __future__ import annotations
 
+import functools
 import os
 import runpy
 import sqlite3
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jwt
 import psycopg
 
 from simulator import public_pem
@@ -24,11 +26,15 @@ from simulator.application import ROOT, Application, Checkout, Gunicorn, Process
 from simulator.demo import new_private_key
 from simulator.processes import environment, forked_by, wait_for
 from tests.services.application import APPLICATION_ID, settings_below
-from tests.services.databases import PrivatePostgres
+from tests.services.databases import NotInstalled, PrivatePostgres
 
 # The SDK's host check looks for this text anywhere in the URL; so both sides fetch the very same URL.
 SDK_PLEASER = "?from=vonage.com"
 MODES = ("embedded, SQLite", "web and worker, SQLite", "web and worker, Postgres")
+
+
+class LeftOut(Exception):
+    """A benchmark cannot run here; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,12 @@ class Stage:
     def url(self, size: int) -> str:
         """A new file's address at the pretend Vonage; `size` in bytes."""
         return f"{self.vonage}/v1/files/sized-{size}-{uuid.uuid4()}{SDK_PLEASER}"
+
+    def token(self) -> str:
+        """What the pretend Vonage asks of whoever downloads; it is good for an hour."""
+        now = int(time.time())
+        claims = {"application_id": APPLICATION_ID, "iat": now - 10, "exp": now + 3600, "jti": str(uuid.uuid4())}
+        return jwt.encode(claims, self.key.read_text(), algorithm="RS256")
 
     def fresh(self, name: str) -> Path:
         """A new folder. The folder of the last round stays until the end.
@@ -111,6 +123,23 @@ def like_ours(app: str, env: Mapping[str, str], log: Path, *more: str) -> Iterat
     with Gunicorn(app, env, log, *options, "--no-control-socket", *more) as server:
         server.wait_until_ready()
         yield server
+
+
+@functools.cache
+def without_postgres() -> str:
+    """Why PostgreSQL cannot run here; empty where it can."""
+    try:
+        PrivatePostgres().close()
+    except NotInstalled as missing:
+        return str(missing)
+    return ""
+
+
+def modes() -> tuple[list[str], list[str]]:
+    """Those of `MODES` that can run here, and a note of the others."""
+    if not (missing := without_postgres()):
+        return list(MODES), []
+    return [mode for mode in MODES if "Postgres" not in mode], [f"the mode with Postgres was left out: {missing}"]
 
 
 @dataclass(frozen=True)

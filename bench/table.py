@@ -1,4 +1,7 @@
-"""One line of a result, and how a benchmark's lines are printed."""
+"""The lines of a result, and the one table that shows them: on a terminal and in Markdown.
+
+Nothing is measured here. In every line the ratio is ours divided by theirs, whichever of them ought to be larger.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,102 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
+HEADERS = ("what", "ours", "beside", "theirs", "ratio", "goal", "")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`text` says what is wanted; `reason` is a sentence that says why it is missed, and is shown only then."""
+
+    text: str
+    met: bool
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason:
+            raise ValueError(f"The goal {self.text!r} needs a sentence that says why it may be missed.")
+
 
 @dataclass(frozen=True)
 class Row:
-    """`goal` is a sentence, or empty where there is none; then `met` is None."""
+    """`peer` names what `theirs` is a figure of. Without a peer it is empty, and so are `theirs` and `ratio`."""
 
     what: str
     ours: str
+    peer: str = ""
     theirs: str = ""
     ratio: float | None = None
-    goal: str = ""
-    met: bool | None = None
+    goal: Goal | None = None
+
+    @property
+    def missed(self) -> bool:
+        """Whether there is a goal, and it is missed."""
+        return self.goal is not None and not self.goal.met
 
 
-def compared(what: str, ours: Sequence[float], theirs: Sequence[float], least: float, unit: str = "/s") -> Row:
-    """Two rates measured in alternating rounds. The ratio is the median of the rounds' own: noise hits both alike."""
+def compared(
+    what: str,
+    ours: Sequence[float],
+    peer: str,
+    theirs: Sequence[float],
+    unit: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    reason: str = "",
+) -> Row:
+    """Both sides, measured in rounds that took turns. The ratio is the median of the rounds' own: noise hits both.
+
+    `least` or `most` bounds that ratio. `reason` says why this goal is missed.
+    """
     ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
-    return Row(what, spread(ours, unit), spread(theirs, unit), ratio, f">= {least:g} x", ratio >= least)
+    goal = None
+    if least is not None:
+        goal = Goal(f"ratio ≥ {least:g}", ratio >= least, reason)
+    elif most is not None:
+        goal = Goal(f"ratio ≤ {most:g}", ratio <= most, reason)
+    return Row(what, spread(ours, unit), peer, spread(theirs, unit), ratio, goal)
+
+
+def at_most(most: float, unit: str, value: float, reason: str) -> Goal:
+    """A goal for a figure of ours alone."""
+    return Goal(f"≤ {most:g}{unit}", value <= most, reason)
+
+
+def below(most: float, unit: str, value: float, reason: str) -> Goal:
+    """A goal for a figure of ours alone, which must not reach the bound itself."""
+    return Goal(f"< {most:g}{unit}", value < most, reason)
 
 
 def spread(values: Sequence[float], unit: str) -> str:
-    """The median, and the range where there is more than one value."""
-    middle = f"{statistics.median(values):,.0f}{unit}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):,.0f}-{max(values):,.0f})"
+    """The median; behind it the smallest and the largest where there is more than one value."""
+    middle = f"{_number(statistics.median(values))}{unit}"
+    return middle if len(values) == 1 else f"{middle} ({_number(min(values))}-{_number(max(values))})"
 
 
-def show(name: str, rows: Sequence[Row], notes: Sequence[str]) -> None:
-    """Print a benchmark's table, and its notes below it."""
+def table(rows: Sequence[Row], style: str = "simple") -> str:
+    """The lines as a table in one of tabulate's styles: `github` is Markdown."""
     lines = [
-        (row.what, row.ours, row.theirs, f"{row.ratio:.2f}" if row.ratio else "", row.goal, _word(row.met))
-        for row in rows
+        (row.what, row.ours, row.peer, row.theirs, f"{row.ratio:.2f}" if row.ratio else "", *_goal(row)) for row in rows
     ]
-    headers = ("what", "ours", "theirs", "ratio", "goal", "met")
-    print(f"\n{name}\n{tabulate(lines, headers=headers, disable_numparse=True)}")
-    for note in notes:
-        print(f"  {note}")
-    print(flush=True)
+    return tabulate(lines, headers=HEADERS, tablefmt=style, disable_numparse=True)
 
 
-def _word(met: bool | None) -> str:
-    return "" if met is None else "yes" if met else "NO"
+def reasons(rows: Sequence[Row]) -> list[str]:
+    """Why goals are missed: a sentence a line, after the rows that it is about."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        if row.goal and row.missed:
+            name = f"{row.what}, beside {row.peer}" if row.peer else row.what
+            about.setdefault(row.goal.reason, []).append(name)
+    return [f"{'; '.join(names)}. Why: {reason}" for reason, names in about.items()]
+
+
+def _goal(row: Row) -> tuple[str, str]:
+    if row.goal is None:
+        return "", ""
+    return row.goal.text, "met" if row.goal.met else "MISSED"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -9,24 +9,27 @@ import time
 from simulator.processes import wait_for
 
 from .load import send, signed_events
-from .stage import MODES, Deployed, Options, Stage, deployed, stage
-from .table import Row
+from .stage import MODES, Deployed, Options, Stage, deployed, modes, stage
+from .table import Row, at_most, spread
 
 SIZE = 20_000
-WARM_UP, EVENTS, QUICK_EVENTS = 5, 120, 20
+WARM_UP, EVENTS, QUICK_EVENTS = 5, 120, 10
 PAUSE = 0.3  # between two events, on average; the worker goes to sleep meanwhile
 LOOK = 0.001  # between two looks into the catalogue
+REASON = "several commits and the fsync of the recording and its sidecar lie between, and the disk was slow or busy."
 GOALS = dict(zip(MODES, (45, 150, 45), strict=True))
 
 
 def run(options: Options) -> tuple[list[Row], list[str]]:
     """A row for each mode: from when the client has the 204 until the catalogue says stored."""
     count = QUICK_EVENTS if options.quick else EVENTS
+    able, notes = modes()
     with stage(options) as here:
-        rows = [_row(here, mode, count) for mode in MODES]
+        rows = [_row(here, mode, count) for mode in able]
     return rows, [
         f"{count} events of {SIZE:,} bytes, one every {PAUSE} s with jitter, local disk, Postgres with fsync",
         f"the catalogue was looked at each {LOOK * 1000:.0f} ms",
+        *notes,
     ]
 
 
@@ -35,8 +38,8 @@ def _row(here: Stage, mode: str, count: int) -> Row:
         requests = signed_events([here.url(SIZE) for _ in range(WARM_UP + count)], SIZE)
         waits = [_milliseconds(deployment, request, number) for number, request in enumerate(requests, 1)][WARM_UP:]
     ninetieth = statistics.quantiles(waits, n=10)[-1]
-    shown = f"median {statistics.median(waits):.0f} ms, p90 {ninetieth:.0f} ms, worst {max(waits):.0f} ms"
-    return Row(f"204 to stored: {mode}", shown, goal=f"p90 <= {GOALS[mode]} ms", met=ninetieth <= GOALS[mode])
+    shown = f"{spread(waits, ' ms')}, p90 {ninetieth:.0f} ms"
+    return Row(f"204 to stored: {mode}", shown, goal=at_most(GOALS[mode], " ms at p90", ninetieth, REASON))
 
 
 def _milliseconds(deployment: Deployed, request: bytes, stored: int) -> float:

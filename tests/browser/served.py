@@ -142,3 +142,20 @@ def sign_in(page: Page, name: str) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="Overview").wait_for()
+
+
+def weight(page: Page, address: str) -> int:
+    """The bytes that come over the wire until nothing more comes; this page's browser has nothing of ours yet.
+
+    It is closed in the end, with all that it has loaded.
+    """
+    received: list[int] = []
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    page.goto(address)
+    if page.locator(".player[data-waveform]").count():
+        page.locator(".wave canvas").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    page.context.close()
+    return sum(received)

@@ -8,6 +8,8 @@ import pytest
 
 from recordings.access import Role
 
+from .served import weight
+
 VENDOR = Path(__file__).parent / "vendor"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -58,23 +60,9 @@ def test_the_sign_in_page_shuts_nobody_out(visit, size):
 
 def test_a_first_visit_to_any_page_loads_less_than_150_kib(served, visit):
     addresses = pages(served, visit("/", Role.ADMIN))
-    weights = {address: weight(visit, address) for address in addresses}
+    weights = {address: weight(visit("about:blank", Role.ADMIN), address) for address in addresses}
     print("bytes on the first load:", weights)
     assert max(weights.values()) < MOST_BYTES, weights
-
-
-def weight(visit, address):
-    """The bytes that come over the wire to a browser that has nothing of ours yet, until nothing more comes."""
-    page, received = visit("about:blank", Role.ADMIN), []
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
-    page.goto(address)
-    if page.locator(".player[data-waveform]").count():
-        page.locator(".wave canvas").first.wait_for()
-    page.wait_for_load_state("networkidle")
-    page.context.close()
-    return sum(received)
 
 
 def test_times_are_in_the_readers_zone_and_utc_is_at_hand(served, visit):

@@ -151,6 +151,7 @@ class Deployment:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             f"WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND {where}"
         )
+        assert self.postgres
         with psycopg.connect(self.postgres.url) as connection:
             return len(connection.execute(query).fetchall())
 
@@ -164,7 +165,7 @@ class Deployment:
 
     def count(self, where: str) -> int:
         """How many copies there are of which this is true, by the catalogue."""
-        return self.query(f"SELECT count(*) FROM copies WHERE {where}")[0][0]
+        return int(self.query(f"SELECT count(*) FROM copies WHERE {where}")[0][0])
 
     def stored(self) -> set[str]:
         """The recordings that are stored in the folder, by the catalogue."""

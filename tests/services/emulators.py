@@ -32,7 +32,9 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 
 
 def unavailable(reason: str) -> NoReturn:
-    pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def connection_string(endpoint: str, account: str = ACCOUNT, key: str = KEY) -> str:
@@ -72,9 +74,19 @@ def gcs_emulator(*buckets: str) -> Iterator[str]:
 @contextmanager
 def strict_gcs(*buckets: str, null_sink: bool = False) -> Iterator[str]:
     """The strict fake in another process, for what measures this one; its address is for STORAGE_EMULATOR_HOST."""
-    command = [sys.executable, "-m", "tests.fakes.strict_gcs", *buckets, *(["--null-sink"] if null_sink else [])]
+    with running_alone("tests.fakes.strict_gcs", *buckets, *(["--null-sink"] if null_sink else [])) as address:
+        yield address
+
+
+@contextmanager
+def running_alone(module: str, *arguments: str) -> Iterator[str]:
+    """`python -m <module>` until the end of its input, which is that of the block; the address that it prints."""
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             yield process.stdout.readline().strip()
         finally:
@@ -103,5 +115,6 @@ def listening(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
     except OSError:
-        return bool(time.sleep(0.02))
+        time.sleep(0.02)
+        return False
     return True

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -30,7 +31,7 @@ def moto_s3(*buckets: str) -> Iterator[dict[str, str]]:
         yield env
 
 
-def s3_client(env: dict[str, str]):
+def s3_client(env: dict[str, str]) -> Any:
     """boto3's own client, to look behind the plugin's back."""
     return boto3.client(
         "s3",
