@@ -29,7 +29,7 @@ def quoted():
     ]
 
 
-def said():
+def strings_of_the_code():
     """Every string of the code, with `…` for what differs."""
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -41,7 +41,7 @@ def said():
 
 
 def test_the_app_says_each_message_that_the_page_quotes():
-    texts = list(said())
+    texts = list(strings_of_the_code())
     patterns = {message: ".*".join(map(re.escape, message.strip("…").split("…"))) for message in quoted()}
     assert len(patterns) > 25
     unknown = [m for m, pattern in patterns.items() if not any(re.search(pattern, t, re.DOTALL) for t in texts)]
