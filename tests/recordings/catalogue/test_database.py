@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -21,16 +19,7 @@ from recordings.catalogue.schema import MIGRATIONS
 from recordings.catalogue.tables import HEAD, deliveries, metadata
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline, reading_until
-
-MIGRATE_WHEN_TOLD = """
-import sys
-from recordings.catalogue.database import Database
-import alembic.command
-database = Database(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
-print(database.migrate())
-"""
+from tests.services.migrators import migrate_at_once
 
 
 def a_row():
@@ -117,16 +106,7 @@ def test_the_first_use_migrates_by_itself(database):
 
 
 def test_several_processes_may_migrate_at_once(database_url):
-    command = [sys.executable, "-c", MIGRATE_WHEN_TOLD, database_url]
-    pipe = subprocess.PIPE
-    children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(3)]
-    for child in children:
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    said = sorted(child.communicate(timeout=60)[0].strip() for child in children)
-    assert said == [str((HEAD, HEAD)), str((HEAD, HEAD)), str((None, HEAD))]
+    assert migrate_at_once(database_url) == [str((HEAD, HEAD)), str((HEAD, HEAD)), str((None, HEAD))]
 
 
 def test_a_new_database_that_another_process_fills_is_waited_for(database, tmp_path):
