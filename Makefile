@@ -1,9 +1,11 @@
 # make demo   the whole job against a pretend Vonage, with real audio; in a terminal it serves until Ctrl-C
 # make test   everything that must hold
+# make everything  that and what takes longer: images, Debian from nothing, storms, the API against its document (an hour)
 # make quick  the tests that need no whole deployment
 # make bench  measured beside the alternatives, into docs/benchmarks.md (25 minutes, on a machine at rest)
 # make conformance  the JSON API against its own document (two minutes)
 # make api-docs  docs/api.md anew, after an operation has changed
+# make settings-docs  the table of docs/settings.md anew, after a setting has changed
 # make chaos  everything is killed at random, then asked at random: what is lost, what fails (an hour or more)
 # make lock   pin the dependencies anew
 # make lowest the quick tests with the lowest versions that pyproject.toml allows
@@ -19,14 +21,21 @@ BIN := .venv/bin
 # The lists are whole, so pip has nothing to resolve: an old one may reach for a newer release that no list knows.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
-.PHONY: demo test quick lint check bench conformance api-docs chaos lock lowest pythons sbom licences schemas vendor \
-        screenshots clean
+.PHONY: demo test everything quick lint check bench conformance api-docs settings-docs chaos lock lowest pythons sbom licences schemas \
+        vendor screenshots clean
 
 demo: .venv/runtime
 	@$(BIN)/python -m simulator.demo
 
 test: lint build/azurite
 	@$(BIN)/python -m pytest -n auto $(PYTEST)
+
+# One after the other: each of them uses the whole machine.
+everything: CHAOS ?= --recordings 2000 --kills 200 --fuzz 20000
+everything: test conformance
+	@$(BIN)/python -m pytest tests --long -m long $(PYTEST)
+	@$(BIN)/python tests/chaos/run.py $(CHAOS)
+	@$(MAKE) --no-print-directory bench
 
 quick: .venv/dev
 	@$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST)
@@ -46,6 +55,9 @@ conformance: .venv/dev build/schemathesis
 
 api-docs: .venv/dev
 	@$(BIN)/python -m console.api.reference
+
+settings-docs: .venv/dev
+	@$(BIN)/python -m tests.docs.settings_table
 
 chaos: .venv/dev
 	@$(BIN)/python tests/chaos/run.py $(CHAOS)

@@ -30,6 +30,9 @@ _ORDER = (
     ("database", "close"),
 )
 
+# Of these, those that work beside the requests of a web process: they can end while its last requests are answered.
+_BESIDE_REQUESTS = ("waveforms", "nightly", "engine")
+
 log = logging.getLogger(__name__)
 
 Closings = Iterable[tuple[str, Callable[[], object]]]
@@ -43,6 +46,11 @@ def closings_of(parts: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], ob
         elif name in parts:
             close = getattr(parts[name], method)
             yield name, partial(close, _THREADS_SECONDS) if name == "supervisor" else close
+
+
+def beside_requests(parts: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], object]]]:
+    """As `closings_of`, for the parts that no request needs. Each may be closed again."""
+    return closings_of({name: parts[name] for name in _BESIDE_REQUESTS if name in parts})
 
 
 def close_all(closings: Closings, deadline: Deadline) -> None:

@@ -20,13 +20,15 @@ limit_request_field_size = 16380  # above a signed token, and above what proxies
 # POST meets a closing connection. It would be lost, because a proxy does not send a POST again.
 keepalive = 130
 # Below the 30 s that Heroku leaves between SIGTERM and SIGKILL, and above the 2 s that gunicorn waits for idle
-# connections and the `CLOSE_SECONDS` that the parts take: see `closing.py`. Where requests took longer, the parts have
-# less. https://devcenter.heroku.com/articles/dynos#shutdown
+# connections and the `CLOSE_SECONDS` that the parts take: see `closing.py`. After that time gunicorn kills.
+# https://devcenter.heroku.com/articles/dynos#shutdown
 graceful_timeout = 25
+_CLOSE_SECONDS = 5  # the last part of it: replies that take longer are cut. Archiving ends while they are written.
 _LOAD_SECONDS = 20  # after a HUP, for the new processes to load the app
 _LAST_SECONDS = 1.5  # of `graceful_timeout`: when they begin everything is closed
 timeout = 60
 accesslog = None
+forwarder_headers = ""  # buildpacks let gunicorn trust every client: SCRIPT_NAME in a header would change our addresses
 control_socket_disable = True
 
 
@@ -89,7 +91,11 @@ def post_worker_init(worker: Any) -> None:
     except InvalidInput as error:
         print(f"tapekeeper cannot start: {error}", file=sys.stderr, flush=True)
         sys.exit(3)
-    extensions["tapekeeper"].start_embedded_worker()
+    wiring = extensions["tapekeeper"]
+    wiring.start_embedded_worker()
+    worker.stop_beside = wiring.stop_archiving
+    worker.stop_seconds = worker.cfg.graceful_timeout
+    worker.cfg.set("graceful_timeout", max(1, worker.stop_seconds - _CLOSE_SECONDS))  # in this process alone
     usual: Any = signal.getsignal(signal.SIGTERM)
 
     def note_time(number: int, frame: Any) -> None:
@@ -107,5 +113,6 @@ def worker_exit(server: Any, worker: Any) -> None:
     app = worker.app.callable  # None: it was never loaded
     if app is not None:
         spent = time.monotonic() - getattr(worker, "stop_asked", time.monotonic())
-        app.extensions["tapekeeper"].close(min(CLOSE_SECONDS, graceful_timeout - _LAST_SECONDS - spent))
+        seconds = getattr(worker, "stop_seconds", graceful_timeout) - _LAST_SECONDS - spent
+        app.extensions["tapekeeper"].close(min(CLOSE_SECONDS, seconds))
         logging.getLogger("tapekeeper").info("Stopped; nothing that was acknowledged is lost.")

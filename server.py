@@ -163,6 +163,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._buffered = 0
         self._next_look = 0.0
         self._request = threading.local()
+        self.stop_beside: Callable[[], object] | None = None  # ends what works beside the requests, in its own thread
 
     # --- gunicorn's hooks ---------------------------------------------------------------------------------------------
 
@@ -242,6 +243,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def murder_pending(self) -> None:
         """Close the connections whose time is over. The loop calls this at each turn."""
         super().murder_pending()
+        if not self.alive and self.stop_beside is not None:
+            with contextlib.suppress(RuntimeError):  # no thread to be had: then it ends after the requests
+                threading.Thread(target=self.stop_beside, name="tapekeeper-stop", daemon=True).start()
+            self.stop_beside = None
         now = time.monotonic()
         if now < self._next_look:
             return

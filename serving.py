@@ -195,8 +195,10 @@ class Serving:
         """The look at everything that `flask doctor` takes, for an operator who has no shell."""
         from commands.doctor import findings
         from recordings.care.examination import Examination
+        from recordings.catalogue.examinations import Examinations
 
-        return Examination(lambda: findings(self._parts), lambda: findings(self._parts, at_once=True))
+        looks = Examinations(self._parts.database)
+        return Examination(lambda: findings(self._parts), lambda: findings(self._parts, at_once=True), looks)
 
     def close(self) -> None:
         """Stop the checks. The embedded worker stops with the engine."""

@@ -194,7 +194,7 @@ class Settings:
 
 # Read by the backends themselves, out of the mapping that they are given.
 BACKEND_SETTINGS: tuple[tuple[str, bool, str], ...] = (
-    ("STORAGE_RESERVE_MB", False, "MiB that file:// keeps free for the catalogue; default: see Storage"),
+    ("STORAGE_RESERVE_MB", False, "MiB that file:// keeps free for the catalogue; default: see docs/storage.md"),
     ("GOOGLE_APPLICATION_CREDENTIALS_JSON", True, "service account key for gs://, as JSON or base64 of it"),
     ("GOOGLE_CREDENTIALS", True, "the same under the name that buildpacks use"),
     ("GOOGLE_APPLICATION_CREDENTIALS", False, "path of a credentials file, as Google's own libraries read it"),

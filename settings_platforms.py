@@ -41,7 +41,7 @@ class Platform:
 PLATFORMS = (
     Platform("Render", "RENDER", "{RENDER_EXTERNAL_URL}"),
     Platform("Fly.io", "FLY_MACHINE_ID", "https://{FLY_APP_NAME}.fly.dev"),
-    Platform("Railway", "RAILWAY_ENVIRONMENT", "https://{RAILWAY_PUBLIC_DOMAIN}"),
+    Platform("Railway", "RAILWAY_ENVIRONMENT_ID", "https://{RAILWAY_PUBLIC_DOMAIN}"),
     Platform("Koyeb", "KOYEB_APP_NAME", "https://{KOYEB_PUBLIC_DOMAIN}"),
     Platform("Google Cloud Run", "K_SERVICE"),
     Platform("Azure Container Apps", "CONTAINER_APP_NAME"),

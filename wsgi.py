@@ -17,7 +17,7 @@ from flask import Flask
 
 import commands
 import settings as environment
-from closing import CLOSE_SECONDS, close_all, closings_of
+from closing import CLOSE_SECONDS, beside_requests, close_all, closings_of
 from logs import configure_logging
 from recordings.errors import StorageConfigurationError
 from recordings.timeouts import Deadline
@@ -361,6 +361,10 @@ class Wiring:
         return FlowSettings(default_flow=chosen.call_flow, moderators=frozenset(chosen.moderators), **same)
 
     # --- The end ------------------------------------------------------------------------------------------------------
+
+    def stop_archiving(self) -> None:
+        """Let the copies in work finish or give them back, while the last requests are answered. `close` follows."""
+        close_all(beside_requests(dict(self.__dict__)), Deadline(CLOSE_SECONDS))
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Let the copies in work finish or give them back; write what waits; close what is open.

@@ -1,4 +1,4 @@
-"""How a command gets the parts that it uses, and how it ends: errors become one line, and everything is closed."""
+"""How a command gets the parts that it uses, shows what strangers wrote, and ends: errors become one line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from settings import SettingsError
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
+
+
+def visible(text: str) -> str:
+    """Text that a stranger chose, such as a caller's name or an object's key: it must not steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from recordings.care.examination import Examination
 from recordings.care.readiness import Readiness
 
 from . import access, api, health, metrics, pages
+from .exports import Exports
 from .tokens import MonitorTokens
 
 
@@ -45,10 +46,11 @@ def register(
     use.
     """
     access.register(app, parts, chosen)
+    exports = Exports()
     app.register_blueprint(
-        pages.create_blueprint(parts, readiness, examination, public_url=chosen.public_url, version=version)
+        pages.create_blueprint(parts, readiness, examination, exports, public_url=chosen.public_url, version=version)
     )
-    api.register(app, parts, readiness, version=version)
+    api.register(app, parts, readiness, exports, version=version)
     tokens = MonitorTokens(chosen.api_tokens, lambda: parts.people)
     app.register_blueprint(health.create_blueprint(readiness, tokens))
     app.register_blueprint(

@@ -7,6 +7,8 @@ from flask import abort, request
 from recordings.access import Action
 from recordings.catalogue.inbox import NoSuchDelivery, StoredDelivery
 from recordings.catalogue.search import RecordingRow, by_row
+from recordings.catalogue.waveforms import measured
+from recordings.model import Waveform
 
 from .access import current_actor
 from .access.door import is_api
@@ -27,6 +29,14 @@ def recording_to_hear(parts: Parts, row_id: int, action: Action) -> RecordingRow
     if request.method != "HEAD":  # which brings no audio
         parts.people.audit.note(current_actor(), action, recording_id=row_id)
     return recording
+
+
+def waveform_in(parts: Parts, row_id: int) -> Waveform:
+    """The waveform of the recording in this row. Where there is none it is a 404."""
+    waveform = measured(parts.database, row_id).waveform
+    if waveform is None:
+        abort(404, "There is no waveform of this recording, or none yet: a worker makes it after archiving.")
+    return waveform
 
 
 def delivery_in(parts: Parts, row_id: int) -> StoredDelivery:

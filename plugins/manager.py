@@ -208,7 +208,7 @@ class Plugins:
     def _no_provider(self, scheme: str) -> str:
         known = ", ".join(f"{name}://" for name in self.schemes) or "none"
         sentences = [f"No plugin provides the storage scheme {scheme}://. Known: {known}."]
-        sentences.append("Correct the URL, or install a plugin for it: see plugins/README.md.")
+        sentences.append("Correct the URL, or install a plugin for it: see docs/plugins.md.")
         for info in self.report():
             if info.state == "disabled":
                 sentences.append(f"The plugin {info.name!r} is disabled: does PLUGINS_DISABLED name it on purpose?")

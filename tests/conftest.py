@@ -42,6 +42,15 @@ listen_again()  # before anything is started
 os.environ["FLASK_SKIP_DOTENV"] = "1"  # a `.env` in the checkout is not read
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes (make everything)")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("long") and not item.config.getoption("--long"):
+        pytest.skip("It takes minutes: make everything runs it.")
+
+
 class HandClock:
     """A clock that stands still until it is moved. Calling it gives the time, in UTC."""
 

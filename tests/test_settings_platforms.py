@@ -27,7 +27,7 @@ ADDRESSES = [
     ({"RENDER": "true", "RENDER_EXTERNAL_URL": "https://tapes.onrender.com"}, "https://tapes.onrender.com"),
     ({"FLY_MACHINE_ID": "148e", "FLY_APP_NAME": "tapes"}, "https://tapes.fly.dev"),
     (
-        {"RAILWAY_ENVIRONMENT": "production", "RAILWAY_PUBLIC_DOMAIN": "tapes.up.railway.app"},
+        {"RAILWAY_ENVIRONMENT_ID": "0f8f", "RAILWAY_PUBLIC_DOMAIN": "tapes.up.railway.app"},
         "https://tapes.up.railway.app",
     ),
     ({"KOYEB_APP_NAME": "tapes", "KOYEB_PUBLIC_DOMAIN": "tapes-org.koyeb.app"}, "https://tapes-org.koyeb.app"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import visible, with_parts
 from recordings.errors import TapekeeperError
 
 from .storage_argument import configured
@@ -90,7 +90,7 @@ def _run(rebuild: Rebuild, outcomes: Counter[str]) -> None:
 def _print(result: Imported) -> None:
     if sys.stderr.isatty():
         click.echo("\r\033[K", nl=False, err=True)  # clears the bar, which is drawn again with the next sidecar
-    click.echo(f"{result.outcome:10}{result.key}: {result.problem}")
+    click.echo(visible(f"{result.outcome:10}{result.key}: {result.problem}"))
 
 
 def _summarise(outcomes: Counter[str]) -> None:

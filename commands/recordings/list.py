@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import visible, with_parts
 from recordings.catalogue.as_json import as_json_object
 
 from .options import chosen_filter, filter_options
@@ -69,12 +69,7 @@ def _show_table(rows: Iterable[RecordingRow], nothing: str) -> None:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "  ".join(f"{_visible(cell):{width}}" for cell, (_, width) in zip(cells, _COLUMNS, strict=True)).rstrip()
-
-
-def _visible(text: str) -> str:
-    """A caller chooses the name that is shown for him: it must not steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return "  ".join(f"{visible(cell):{width}}" for cell, (_, width) in zip(cells, _COLUMNS, strict=True)).rstrip()
 
 
 def _cells(row: RecordingRow) -> list[str]:

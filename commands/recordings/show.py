@@ -27,15 +27,17 @@ class Parts(Protocol):
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @with_parts
 def command(parts: Parts, recording_uuid: str, as_json: bool) -> None:
-    """Everything known of one recording: its event, its call, its copies, its transcriptions.
+    """Everything known of one recording: its event, its call, its copies, the attempts that failed, its transcriptions.
 
     Exit code 1 when there is no such recording.
     """
     from recordings.catalogue import listing
+    from recordings.catalogue.attempts import failed_attempts
 
     for recording in recordings_with(parts.database, recording_uuid):
         particulars = as_json_object(recording) | {
             "recording_url": recording.recording_url,
+            "failed_attempts": [attempt.as_json_object() for attempt in failed_attempts(parts.database, recording)],
             "call_events": [plain(row) for row in listing.call_history(parts.database, recording)],
             "transcriptions": [plain(row) for row in listing.transcripts(parts.database, recording)],
         }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import visible, with_parts
 from recordings.errors import TapekeeperError
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ class _Report:
             click.echo(json.dumps(asdict(finding) | {"repaired": repaired, "repair": repair}))
         else:
             where = f"{finding.recording_uuid or '-'}  {finding.storage} {finding.key}".rstrip()
-            click.echo(f"{finding.kind:12}{where}: {finding.problem}" + (f" {repair}" if repair else ""))
+            line = f"{finding.kind:12}{where}: {finding.problem}" + (f" {repair}" if repair else "")
+            click.echo(visible(line))
 
     def _mend(self, copy: StoredCopy) -> tuple[bool, str]:
         """Whether the copy was repaired, and a sentence about it."""

@@ -18,13 +18,14 @@ from flask import Flask, Request, current_app, request, session
 
 from console.tokens import holds_token
 from recordings.access import Actor, Role, clean_name
-from recordings.catalogue.accounts import RESERVED
+from recordings.catalogue.accounts import RESERVED, Account
+from recordings.catalogue.sessions import LONGEST
 from recordings.errors import InvalidInput
 
 from .door import DemoDoor, DoorSettings, Parts, is_api, is_loopback
 from .peers import Peers
 
-_LONGEST_SESSION = 7 * 86400.0  # seconds; however busy it is
+_SESSION = "id"  # what the cookie names its session by
 _STRANGER = "unknown"
 
 
@@ -94,16 +95,19 @@ class Identities:
         return self._person(known, Role.VIEWER)
 
     def begin_session(self, actor: Actor) -> str:
-        """Begin a new session. Returns the path that the person wanted to see before."""
+        """Begin a new session in place of the former one. Returns the path that the person wanted to see before."""
         wanted = str(session.get("next", "/"))
-        session.clear()
+        self.end_session()
         session.permanent = True
+        session[_SESSION] = self._parts.people.sessions.new_id()
         session["since"] = self._seconds()
-        flask_login.login_user(_User(actor, self._generation(actor.name)))
+        flask_login.login_user(_User(actor, self._generation(actor.name, self._account(actor.name))))
         return request.script_root + wanted
 
     def end_session(self) -> None:
-        """Forget who signed in."""
+        """Forget who signed in. A copy of the cookie, wherever it lies, opens nothing from now on."""
+        if _SESSION in session:
+            self._parts.people.sessions.end(session[_SESSION])
         session.clear()
 
     # --- The four ways ------------------------------------------------------------------------------------------------
@@ -112,14 +116,17 @@ class Identities:
         if bearer() is not None or self._peers.asserted_name(request.environ) is not None:
             return None
         generation, _, name = session_id.partition(":")
-        age = self._seconds() - session.get("since", 0)
-        current = self._generation(name) if age < _LONGEST_SESSION else ""
-        if not current or not hmac.compare_digest(current.encode(), generation.encode()):
-            return None
-        account = None if name == RESERVED else self._parts.people.accounts.find(name)
-        if name != RESERVED and account is None:
+        account = self._account(name)
+        current = self._generation(name, account)
+        if not current or not hmac.compare_digest(current.encode(), generation.encode()) or self._is_over():
             return None
         return _User(self._person(name, account.role if account else Role.ADMIN), generation)
+
+    def _is_over(self) -> bool:
+        """Whether the session of this request is too old, or its person has signed out."""
+        age = self._seconds() - session.get("since", 0)
+        is_old = age >= LONGEST.total_seconds() or _SESSION not in session  # a cookie of a former version has no name
+        return is_old or self._parts.people.sessions.has_ended(session[_SESSION])
 
     def _of_request(self, _: Request) -> _User | None:
         token = bearer()
@@ -148,13 +155,16 @@ class Identities:
     def _address(self) -> str:
         return self._peers.client_address(request.environ)
 
-    def _generation(self, name: str) -> str:
+    def _account(self, name: str) -> Account | None:
+        """The account of this name; None for whoever signs in by CONSOLE_PASSWORD, and where there is none."""
+        return None if name == RESERVED else self._parts.people.accounts.find(name)
+
+    def _generation(self, name: str, account: Account | None) -> str:
         """What a session of this person must name; "" when there is no such person.
 
         Of CONSOLE_PASSWORD it is a hash with the secret key, so that nobody can try passwords against a cookie.
         """
         if name != RESERVED:
-            account = self._parts.people.accounts.find(name)
             return account.generation if account else ""
         if not self._chosen.console_password:
             return ""

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from console.exports import Exports
 from console.parts import Parts
 from recordings.care.readiness import Readiness
 from recordings.timeouts import Deadline, reading_until
 
-from . import accounts, activity, audio, calls, deliveries, document, exports, recordings, storages
+from . import accounts, activity, audio, calls, deliveries, document, recordings, storages, tokens
+from . import exports as exporting
 from .document import Document
 
 if TYPE_CHECKING:
@@ -27,19 +29,22 @@ _READ_LIMIT = "API_READ_SECONDS"  # in the app's configuration
 _READ_SECONDS = 0.9  # for all that one request reads: a list is there within a second, or it is a 503
 
 
-def register(app: Flask, parts: Parts, readiness: Callable[[], Readiness], *, version: str) -> Document:
+def register(
+    app: Flask, parts: Parts, readiness: Callable[[], Readiness], exports: Exports, *, version: str
+) -> Document:
     """Add the operations, their document and its page. Parts and readiness are made at their first use."""
     app.config.setdefault(_READ_LIMIT, _READ_SECONDS)
     api = Document(app, version=version)
     for resource in (
         recordings.create_resource(parts),
         audio.create_resource(parts),
-        exports.create_resource(parts),
+        exporting.create_resource(parts, exports),
         calls.create_resource(parts),
         deliveries.create_resource(parts),
         storages.create_resource(parts, readiness),
         activity.create_resource(parts),
         accounts.create_resource(parts),
+        tokens.create_resource(parts),
     ):
         api.register_blueprint(resource)
     app.register_blueprint(document.create_blueprint(api))

@@ -16,10 +16,8 @@ from recordings.catalogue.accounts import Account
 from recordings.clock import iso_utc
 from recordings.passwords import LEAST_LENGTH, MAX_LENGTH
 
-from .fields import Body, choice, flag, moment, name, row, rows, text, whole
+from .fields import Body, flag, moment, name, role, row, rows, text, whole
 from .operations import Resource, needs, with_etag
-
-_ROLES = tuple(role.word for role in Role)
 
 _ROW = row("account_id")
 
@@ -35,7 +33,7 @@ def _password() -> fields.String:
 class AccountChange(Body):
     """What becomes different. A new password ends the person's sessions."""
 
-    role = choice("What the person may do.", *_ROLES)
+    role = role("What the person may do.")
     password = _password()
 
 
@@ -43,11 +41,7 @@ class NewAccount(Body):
     """One more person."""
 
     name = name("Such as anna or anna@example.com; kept in small letters.", required=True)
-    role = fields.String(
-        required=True,
-        validate=validate.OneOf(_ROLES, error=f"Use one of {', '.join(_ROLES)}."),
-        metadata={"description": "What the person may do."},
-    )
+    role = role("What the person may do.", required=True)
     password = _password()
 
 
@@ -56,7 +50,7 @@ class AccountAnswer(Schema):
 
     id = whole("The number that the addresses of this API hold.")
     name = text("Of the person.")
-    role = text("What the person may do.", enum=list(_ROLES))
+    role = text("What the person may do.", enum=[role.word for role in Role])
     has_password = flag("If not, only a single sign-on proxy lets the person in.")
     created_at = moment("When it was added.")
 

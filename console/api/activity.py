@@ -17,8 +17,8 @@ from .operations import Resource, needs, with_etag
 _CURSOR = r"^[0-9]{8}T[0-9]{6}\.[0-9]{6}-[0-9]{1,18}$"
 
 
-class ActivityQuery(Schema):
-    """The parameters of the list. A person's name must not stand in an address: it goes into a search."""
+class _Conditions(Schema):
+    """The conditions that hold no name. Entries that meet all that are given are chosen."""
 
     since = since("was done")
     until = until("was done")
@@ -26,6 +26,17 @@ class ActivityQuery(Schema):
         validate=validate.Range(1, MAX_ID), metadata={"description": "What was done with this recording, by its `id`."}
     )
     action = choice("Only this action.", *Action)
+
+
+class ActivityConditions(Body, _Conditions):
+    """The whole filter, as JSON."""
+
+    person = name("Only what this person, or the program with this token, did.")
+
+
+class _Paging(Schema):
+    """Which page of a list is wanted."""
+
     cursor = fields.String(
         validate=validate.Regexp(_CURSOR, error="Use next_cursor of the page before."),
         metadata={"description": "The `next_cursor` of the page before, with the same parameters."},
@@ -33,10 +44,12 @@ class ActivityQuery(Schema):
     limit = limit()
 
 
-class ActivitySearch(Body, ActivityQuery):
-    """The same, and the person."""
+class ActivityQuery(_Paging, _Conditions):
+    """The parameters of the list. A person's name must not stand in an address: it goes into a search."""
 
-    person = name("Only what this person, or the program with this token, did.")
+
+class ActivitySearch(_Paging, ActivityConditions):
+    """The same, and the person."""
 
 
 class EntryAnswer(Schema):

@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, pre_load, validate
 
-from recordings.access import MAX_NAME
+from recordings.access import MAX_NAME, Role
 from recordings.clock import end_from, moment_from, utc_now
 from recordings.errors import InvalidInput
 
@@ -126,6 +126,13 @@ def name(about: str, *, required: bool = False) -> fields.String:
         rf"^[^\x00-\x20\x7f,:;]{{1,{MAX_NAME}}}$", error="Write a name, without spaces, commas and colons."
     )
     return fields.String(required=required, validate=pattern, metadata={"description": about})
+
+
+def role(about: str, *, required: bool = False) -> fields.String:
+    """A parameter that is a role."""
+    roles = tuple(role.word for role in Role)
+    allowed = validate.OneOf(roles, error=f"Use one of {', '.join(roles)}.")
+    return fields.String(required=required, validate=allowed, metadata={"description": about})
 
 
 def choice(about: str, *allowed: str) -> fields.String:

@@ -12,6 +12,7 @@ from console.lookups import recording_in
 from console.parts import Parts
 from recordings.access import Action, Role
 from recordings.catalogue.as_json import as_json_object, plain
+from recordings.catalogue.attempts import failed_attempts
 from recordings.catalogue.listing import call_history, transcripts
 from recordings.catalogue.search import RecordingRow, search
 from recordings.clock import iso_utc
@@ -80,8 +81,24 @@ class TranscriptionAnswer(Schema):
     received_at = moment("When Vonage told it.")
 
 
+class FailedAttemptAnswer(Schema):
+    """An attempt at a copy that did not succeed. The newest 50 of each copy are kept."""
+
+    storage = text("Of the copy.")
+    number = whole("Which attempt it was.")
+    at = moment("When it ended.")
+    state = text("What it led to.", enum=[State.WAITING.value, State.BLOCKED.value, State.FAILED.value])
+    error = text("What went wrong.")
+
+
 OneRecordingAnswer: Any = Schema.from_dict(
-    _NAMED | {"call_events": rows(CallEventAnswer), "transcriptions": rows(TranscriptionAnswer)}, name="OneRecording"
+    _NAMED
+    | {
+        "failed_attempts": rows(FailedAttemptAnswer),
+        "call_events": rows(CallEventAnswer),
+        "transcriptions": rows(TranscriptionAnswer),
+    },
+    name="OneRecording",
 )
 
 
@@ -130,7 +147,7 @@ def create_resource(parts: Parts) -> Resource:
     @needs(Role.VIEWER)
     @resource.response(200, OneRecordingAnswer)
     def get_recording(recording_id: int) -> Mapping[str, Any]:
-        """One recording, with the events of its call"""
+        """One recording, with the attempts that failed and the events of its call"""
         return _whole(parts, recording_in(parts, recording_id))
 
     @resource.route(f"/recordings/{_ROW}/retry", methods=["POST"])
@@ -152,7 +169,9 @@ def as_answer(recording_row: RecordingRow) -> dict[str, Any]:
 
 
 def _whole(parts: Parts, recording_row: RecordingRow) -> Mapping[str, Any]:
+    attempts = failed_attempts(parts.database, recording_row.recording)
     return as_answer(recording_row) | {
+        "failed_attempts": [attempt.as_json_object() for attempt in attempts],
         "call_events": [plain(event) for event in call_history(parts.database, recording_row.recording)],
         "transcriptions": [plain(event) for event in transcripts(parts.database, recording_row.recording)],
     }

@@ -12,6 +12,8 @@ from typing import Any
 
 from flask import Flask
 
+from console.exports import Exports
+
 from . import register
 from .document import as_object
 from .filters import Conditions, NumberConditions
@@ -22,15 +24,17 @@ _BEFORE = """# The JSON API
 
 <!-- Made by: make api-docs -->
 
-What the console shows, for programs, and what is done with one recording, delivery or account. It is there once
-somebody may come in (see *Who may come in* in the README); else every address below `/api` is a 404. The document is
-at `/api/openapi.json` (OpenAPI 3.1), and `/api/docs` shows it and lets whoever is signed in try it.
+What the console shows, for programs, and what is done with one recording, delivery, account or token. It is there once
+somebody may come in (see [Who may come in](console.md#who-may-come-in)); else every address below `/api` is a 404. The
+document is at `/api/openapi.json` (OpenAPI 3.1), and `/api/docs` shows it and lets whoever is signed in try it.
+Orders for all of a kind at once, and what is done with calls without a recording and with conflicts, are for people:
+they are on the page [Attention](console.md#the-pages).
 
 ```sh
-flask tokens add reports --role listener        # prints the token, once
-curl -H "Authorization: Bearer tk_…" "https://calls.example.com/api/recordings?state=failed&since=7d"
-curl -H "Authorization: Bearer tk_…" --json '{"number": "0001", "number_match": "suffix"}' \\
-  https://calls.example.com/api/recordings/search
+TOKEN=$(flask tokens add reports --role listener)        # it is printed this once
+curl --fail -H "Authorization: Bearer $TOKEN" "$PUBLIC_URL/api/recordings?state=failed&since=7d"
+curl --fail -H "Authorization: Bearer $TOKEN" --json '{"number": "0001", "number_match": "suffix"}' \\
+  "$PUBLIC_URL/api/recordings/search"
 ```
 
 - **Who**: a token as above, or the session's cookie of somebody who has signed in; with the cookie every request that
@@ -96,7 +100,7 @@ def _names(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterato
 def current() -> str:
     """The file as it should be now."""
     parts: Any = None  # nothing is asked: only what the operations say of themselves is read
-    return markdown(as_object(register(Flask("tapekeeper"), parts, lambda: parts, version="")))
+    return markdown(as_object(register(Flask("tapekeeper"), parts, lambda: parts, Exports(), version="")))
 
 
 if __name__ == "__main__":

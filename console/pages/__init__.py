@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from flask import Blueprint
 
+from console.exports import Exports
 from recordings.care.examination import Examination
 from recordings.care.readiness import Readiness
 
@@ -25,6 +26,7 @@ def create_blueprint(
     parts: Parts,
     readiness: Callable[[], Readiness],
     examination: Callable[[], Examination],
+    exports: Exports,
     *,
     public_url: str,
     version: str,
@@ -40,7 +42,7 @@ def create_blueprint(
     hearing.add_routes(blueprint, parts)
     attention.add_routes(blueprint, parts, links)
     deliveries.add_routes(blueprint, parts, links)
-    activity.add_routes(blueprint, parts, links)
+    activity.add_routes(blueprint, parts, links, exports)
     system.add_routes(blueprint, parts, readiness, examination, version=version)
     add_compression(blueprint)
     for function in wording.FILTERS:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request
+from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from console.access import current_actor, require
+from console.exports import Exports
 from recordings.access import Action, Role
-from recordings.catalogue.audit import as_csv
+from recordings.catalogue.audit import as_csv, export_detail
 from recordings.catalogue.audit_query import QUERY_FIELDS, audit_conditions
 from recordings.errors import InvalidInput
 
@@ -24,7 +25,7 @@ _LIST = "pages.activity"
 _ROWS = 50
 
 
-def add_routes(blueprint: Blueprint, parts: Parts, links: Links) -> None:
+def add_routes(blueprint: Blueprint, parts: Parts, links: Links, exports: Exports) -> None:
     """The list, its form, and the export."""
 
     @blueprint.get("/activity")
@@ -46,11 +47,13 @@ def add_routes(blueprint: Blueprint, parts: Parts, links: Links) -> None:
     @blueprint.post("/activity/export")
     @require(Role.OPERATOR)
     def export_activity() -> ResponseReturnValue:
-        conditions = audit_conditions(parts.database, _fields())
-        detail = f"the audit, by {', '.join(conditions)}" if conditions else "the whole audit"
-        parts.people.audit.note(current_actor(), Action.EXPORT, detail=detail)
-        headers = {"Content-Disposition": "attachment; filename=activity.csv"}
-        return Response(as_csv(parts.people.audit.entries(**conditions)), mimetype="text/csv", headers=headers)
+        audit, conditions = parts.people.audit, audit_conditions(parts.database, _fields())
+        return exports.answer(
+            lambda: audit.note(current_actor(), Action.EXPORT, detail=export_detail(conditions)),
+            lambda: as_csv(audit.entries(**conditions)),
+            file_name="activity.csv",
+            content_type="text/csv; charset=utf-8",
+        )
 
 
 def _fields() -> dict[str, str]:

@@ -72,6 +72,7 @@ def _shown(parts: Parts, row_id: int, problem: str = "") -> dict[str, Any]:
         "stored": stored,
         "problem": problem,
         "is_operator": is_operator,
+        "is_adoptable": is_operator and parts.inbox.is_adoptable(stored),
         "body": readable(stored.delivery.body) if is_operator else "",
         "query": readable(stored.delivery.query.encode()) if is_operator else "",
         "events": parts.inbox.events_of(row_id),

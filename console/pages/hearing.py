@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from flask import Blueprint, Response, abort, jsonify, render_template, request
+from flask import Blueprint, Response, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 
 from console.access import require
 from console.audio import download_response, peaks_json, recording_response
-from console.lookups import recording_in, recording_to_hear
+from console.lookups import recording_in, recording_to_hear, waveform_in
 from recordings.access import Action, Role
-from recordings.catalogue.waveforms import measured
 
 from .parts import ROW, Parts
 
@@ -39,10 +38,7 @@ def add_routes(blueprint: Blueprint, parts: Parts) -> None:
     @require(Role.LISTENER)
     def waveform(row_id: int) -> ResponseReturnValue:
         recording_in(parts, row_id)
-        picture = measured(parts.database, row_id).waveform
-        if picture is None:
-            abort(404, "There is no waveform of this recording, or none yet: a worker makes it after archiving.")
-        return jsonify(peaks_json(picture))
+        return jsonify(peaks_json(waveform_in(parts, row_id)))
 
 
 def _as_page(response: Response) -> Response:

@@ -1,17 +1,18 @@
-"""The life of a recording, oldest first: the call, the announcement, the copies, and who listened."""
+"""The life of a recording, oldest first: the call, the announcement, the attempts, the copies, and who listened."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from recordings.access import Action
+from recordings.catalogue.attempts import failed_attempts
 from recordings.catalogue.copies import claim_times
 from recordings.catalogue.listing import call_history, transcripts
 from recordings.catalogue.search import RecordingRow
 from recordings.masking import masked
-from recordings.model import Recording, State
+from recordings.model import Copy, Recording, State
 
 from .parts import Parts
 from .wording import size
@@ -60,20 +61,38 @@ def _of_recording(recording: Recording) -> Iterator[Moment]:
 
 
 def _of_copies(parts: Parts, row: RecordingRow) -> Iterator[Moment]:
-    """The last attempt at each copy, of which alone the time is kept, and the receipt of the storage."""
+    """The attempts that failed, the one that runs, and the receipt of the storage."""
+    failures = failed_attempts(parts.database, row.recording)
+    for attempt in failures:
+        sentence = f"Attempt {attempt.number} did not succeed, and left the copy {attempt.state.value}"
+        yield Moment(attempt.at, sentence, f"{attempt.storage}: {attempt.error}")
     began = claim_times(parts.database, row.id)
+    noted = {(attempt.storage, attempt.number) for attempt in failures}
     for copy in row.recording.copies:
         if copy.stored_at:
-            receipt = [
-                size(copy.size) if copy.size is not None else "",
-                f"SHA-256 {copy.sha256}" if copy.sha256 else "",
-            ]
-            yield Moment(copy.stored_at, "Stored", ", ".join([copy.storage, *filter(None, receipt)]))
-        elif copy.storage in began and copy.attempts:
-            running = copy.state is State.FETCHING
-            what = f"Attempt {copy.attempts} {'began' if running else 'brought no audio'}"
-            error = "" if running or not copy.error else f": {masked(copy.error)}"
-            yield Moment(began[copy.storage], what, f"{copy.storage}{error}")
+            yield Moment(copy.stored_at, "Stored", ", ".join([copy.storage, *_receipt(copy)]))
+        elif copy.storage in began and copy.attempts and not _is_noted(copy, noted):
+            yield _last_attempt(copy, began[copy.storage])
+
+
+def _is_noted(copy: Copy, noted: Collection[tuple[str, int]]) -> bool:
+    """Whether the last attempt is among those that failed. Where a copy was lost, its attempts are counted anew."""
+    return copy.state is not State.FETCHING and (copy.storage, copy.attempts) in noted
+
+
+def _receipt(copy: Copy) -> Iterator[str]:
+    if copy.size is not None:
+        yield size(copy.size)
+    if copy.sha256:
+        yield f"SHA-256 {copy.sha256}"
+
+
+def _last_attempt(copy: Copy, began: datetime) -> Moment:
+    """The attempt that runs, or one that failed before failed attempts were noted."""
+    if copy.state is State.FETCHING:
+        return Moment(began, f"Attempt {copy.attempts} began", copy.storage)
+    error = f": {masked(copy.error)}" if copy.error else ""
+    return Moment(began, f"Attempt {copy.attempts} did not succeed", f"{copy.storage}{error}")
 
 
 def _of_people(parts: Parts, row_id: int) -> Iterator[Moment]:

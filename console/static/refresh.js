@@ -64,7 +64,7 @@ function bringIn(fresh, main, news) {
     },
   });
   main.dataset.refresh = fresh.dataset.refresh ?? "";
-  if (rows) tell(news, rows === 1 ? "1 new recording." : `${rows} new recordings.`, "Show");
+  if (rows) tell(news, rows === 1 ? `1 new ${main.dataset.row}.` : `${rows} new ${main.dataset.rows}.`, "Show");
   document.dispatchEvent(new Event("refreshed"));
 }
 

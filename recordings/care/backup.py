@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -51,9 +52,10 @@ def back_up(database: Database, file: Path) -> Snapshot:
     catalogue = _sqlite_file(database, "backup")
     if not catalogue.exists():
         raise InvalidInput(f"There is no catalogue at {catalogue}. Check DATABASE_URL.")
+    _refuse_taken(file)  # before the catalogue is copied, which may take long
     with _draft_of(file) as draft:
         write_snapshot(catalogue, draft)
-        snapshot = judge_snapshot(draft)
+        snapshot = judge_snapshot(draft, catalogue)
         _publish(draft, file)
     return snapshot
 
@@ -73,11 +75,11 @@ def restore(
         pass  # before the backup is copied, which may take long
     catalogue.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     with _draft_of(catalogue) as draft:
-        with _explained(file, "read"):
+        with _explained(file, f"copied into {catalogue.parent}"):
             shutil.copyfile(file, draft)
-        judge_snapshot(draft)
-        _migrate(database, draft)
-        snapshot = judge_snapshot(draft)
+        judge_snapshot(draft, file)
+        _migrate(database, draft, file)
+        snapshot = judge_snapshot(draft, file)
         _give_to_owner(draft, catalogue)
         return Restored(snapshot, _swap(draft, catalogue, clock()))
 
@@ -94,14 +96,21 @@ def _sqlite_file(database: Database, purpose: str) -> Path:
     return Path(database.url.database or "").resolve()  # SQLite, too, looks for the WAL beside the file itself
 
 
+def _refuse_taken(file: Path) -> None:
+    if file.is_dir():
+        raise InvalidInput(f"{file} is a folder: write the name of a new file.")
+    if file.exists() or file.is_symlink():
+        raise InvalidInput(f"{file} is there already: delete it, or choose another name.")
+
+
 def _refuse_live_copy(file: Path) -> None:
     """A copy that somebody made of a catalogue in use: SQLite would only read half of it."""
-    wal = Path(f"{file}-wal")
-    if wal.exists() and wal.stat().st_size:
-        raise InvalidInput(
-            f"{file} is no finished backup: {wal.name}, beside it, holds what belongs to it. Make backups with: flask "
-            "backup FILE"
-        )
+    for beside in (Path(f"{file}-wal"), Path(f"{file}-journal")):
+        if beside.exists() and beside.stat().st_size:
+            raise InvalidInput(
+                f"{file} is no finished backup: {beside.name}, beside it, holds what belongs to it. Make backups with: "
+                "flask backup FILE"
+            )
 
 
 def _refuse_full(catalogue: Path, replace: bool) -> None:
@@ -144,7 +153,7 @@ def _unused(catalogue: Path) -> Iterator[None]:
 @contextmanager
 def _draft_of(file: Path) -> Iterator[Path]:
     """An empty file beside `file`, under a hidden name; it goes away at the end of the block unless it was moved."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}.part")
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
     with _explained(file, "written"):
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         os.fchmod(descriptor, _MODE)
@@ -163,10 +172,10 @@ def _publish(draft: Path, file: Path) -> None:
         try:
             os.link(draft, file)
         except FileExistsError:
-            raise InvalidInput(f"{file} is there already: delete it, or choose another name.") from None
+            _refuse_taken(file)
+            raise
         except OSError:  # a file system without links
-            if file.exists():
-                raise InvalidInput(f"{file} is there already: delete it, or choose another name.") from None
+            _refuse_taken(file)
             draft.rename(file)
         _sync(file.parent)
 
@@ -195,11 +204,16 @@ def _keep_as(catalogue: Path, former: Path) -> None:
         os.rename(catalogue, former)
 
 
-def _migrate(database: Database, draft: Path) -> None:
-    """Bring the draft to this program's schema."""
+def _migrate(database: Database, draft: Path, file: Path) -> None:
+    """Bring the draft, which is a copy of `file`, to this program's schema."""
     opened = Database(database.url.set(database=str(draft)).render_as_string(hide_password=False))
     try:
         opened.migrate()
+    except Exception as error:  # a foreign file may make anything of a migration
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise InvalidInput(
+            f"{file} cannot be brought to the schema of this program: {cause}. Use another backup."
+        ) from (error)
     finally:
         opened.close()
 

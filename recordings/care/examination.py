@@ -1,6 +1,7 @@
 """The last thorough look at the whole deployment, taken in a thread beside the requests, one at a time.
 
-What is looked at is given: here it is only run, and what it found is kept in the memory of this process.
+What is looked at is given: here it is only run. What it found is kept in the catalogue, so that each web process shows
+the same.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
-from recordings.clock import utc_now
+from recordings.catalogue import examinations
+from recordings.catalogue.examinations import Examinations, Result
+from recordings.errors import CatalogueUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -30,34 +31,31 @@ class Finding(Protocol):
     def mend(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What was found, and when the look ended."""
-
-    at: datetime
-    findings: tuple[Finding, ...]
-
-
 class Examination:
-    """`examine` looks at everything and may take long; `by_settings` looks at what the settings alone tell, at once."""
+    """`examine` looks at everything and may take long; `by_settings` looks at what the settings alone tell, at once.
+
+    Raises `CatalogueUnavailable` as the database does.
+    """
 
     def __init__(
         self,
         examine: Callable[[], Iterable[Finding]],
         by_settings: Callable[[], Iterable[Finding]],
-        *,
-        clock: Callable[[], datetime] = utc_now,
+        looks: Examinations,
     ) -> None:
         self._examine = examine
         self._by_settings = by_settings
-        self._clock = clock
-        self._running = threading.Lock()
-        self.last: Result | None = None
+        self._looks = looks
+
+    @property
+    def last(self) -> Result | None:
+        """What the last look found, whichever process took it; None: nobody has taken one yet."""
+        return self._looks.last()
 
     @property
     def runs(self) -> bool:
-        """Whether somebody has asked for a look that has not ended."""
-        return self._running.locked()
+        """Whether somebody has asked for a look that has not ended, in whichever process."""
+        return self._looks.runs()
 
     def by_settings(self) -> list[Finding]:
         """What the settings alone tell. Opens nothing."""
@@ -65,19 +63,22 @@ class Examination:
 
     def begin(self) -> bool:
         """Look at everything, in a thread. False: the last look has not ended."""
-        if not self._running.acquire(blocking=False):
+        if not self._looks.begin():
             return False
         try:
             threading.Thread(target=self._run, name="tapekeeper-examination", daemon=True).start()
         except BaseException:  # the system has no thread to give; the next look tries it again
-            self._running.release()
+            self._looks.end(None)
             raise
         return True
 
     def _run(self) -> None:
+        findings: list[examinations.Finding] | None = None
         try:
-            self.last = Result(self._clock(), tuple(self._examine()))
+            findings = [examinations.Finding(row.level, row.part, row.message, row.mend) for row in self._examine()]
         except Exception:
             log.exception("The look at the whole deployment broke off; flask doctor does the same at a shell.")
-        finally:
-            self._running.release()
+        try:
+            self._looks.end(findings)
+        except CatalogueUnavailable as error:
+            log.warning("What the look at the whole deployment found is not kept; take another one. %s", error)

@@ -109,7 +109,7 @@ class Rebuild:
         try:
             content = read_sidecar(self._read(info), info.key)
             return self._prove(content)
-        except Exception as error:  # whatever a stranger's backend raises: the other sidecars are imported all the same
+        except (Exception, SystemExit) as error:  # a stranger's backend may raise anything; the others are imported
             return str(error) or type(error).__name__
 
     def _read(self, info: ObjectInfo) -> bytes:

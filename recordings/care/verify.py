@@ -16,8 +16,8 @@ from recordings.archive.sidecar import SUFFIX
 from recordings.catalogue import copies, listing
 from recordings.catalogue.copies import StoredCopy
 from recordings.catalogue.database import Database
-from recordings.errors import TapekeeperError
-from recordings.keys import UUID
+from recordings.errors import InvalidKey, TapekeeperError
+from recordings.keys import UUID, check_key
 from recordings.model import State
 from recordings.storage import ObjectInfo, StorageBackend
 
@@ -93,7 +93,7 @@ class Verification:
             return _finding("unconfigured", copy, problem)
         try:
             return self._compare(backend, copy)
-        except Exception as error:  # whatever a stranger's backend raises: nothing is known of this copy
+        except (Exception, SystemExit) as error:  # whatever a stranger's backend raises: nothing is known of this copy
             return _finding("unreachable", copy, f"It could not be checked: {_message(error)}")
 
     def strays(self) -> Iterator[Finding]:
@@ -103,7 +103,7 @@ class Verification:
                 objects = integrity.listed(backend)
                 while batch := list(islice(objects, _BATCH)):
                     yield from self._unknown(storage, backend, batch)
-            except Exception as error:  # whatever a stranger's backend raises: the other storages are still listed
+            except (Exception, SystemExit) as error:  # of a stranger's backend: the other storages are still listed
                 yield Finding("unreachable", storage, "", None, f"It cannot be listed to its end: {_message(error)}")
 
     # --- Copies ------------------------------------------------------------------------------------------------------
@@ -137,6 +137,10 @@ class Verification:
             return Finding("aside", storage, key, None, "A repair moved it away: look at it, and delete it.")
         if is_list(key):
             return None
+        try:
+            check_key(key)
+        except InvalidKey:  # the store cannot be asked for it
+            return Finding("orphan", storage, key, None, "The catalogue knows nothing of it, and no key is so.")
         if key.endswith(SUFFIX) and integrity.head(backend, key.removesuffix(SUFFIX)) is not None:
             return None
         info = integrity.head(backend, key)

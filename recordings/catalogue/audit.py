@@ -181,14 +181,20 @@ def _position(cursor: str) -> tuple[datetime, int]:
 # --- Export -----------------------------------------------------------------------------------------------------------
 
 
-def as_jsonl(entries: Iterable[Entry]) -> Iterator[str]:
+def export_detail(conditions: Iterable[str]) -> str:
+    """What the audit's own entry says of an export of these conditions: their names, and never what they hold."""
+    names = ", ".join(conditions)
+    return f"the audit, by {names}" if names else "the whole audit"
+
+
+def as_jsonl(entries: Iterable[Entry]) -> Iterator[bytes]:
     """One JSON object a line."""
     for entry in entries:
-        yield json.dumps(entry.fields(), ensure_ascii=False) + "\n"
+        yield json.dumps(entry.fields(), ensure_ascii=False).encode() + b"\n"
 
 
-def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
+def as_csv(entries: Iterable[Entry]) -> Iterator[bytes]:
     """CSV with a line of headings."""
-    yield csv_line(FIELDS)
+    yield csv_line(FIELDS).encode()
     for entry in entries:
-        yield csv_line(text or "" for text in entry.fields().values())
+        yield csv_line(text or "" for text in entry.fields().values()).encode()

@@ -65,6 +65,11 @@ def claim_times(database: Database, recording_id: int) -> dict[str, datetime]:
         return {row.storage: row.claimed_at for row in connection.execute(query) if row.claimed_at}
 
 
+def has_audio(recording_id: Any) -> ColumnElement[bool]:
+    """Whether the audio of this recording is in a store: what was fetched from its first URL stays."""
+    return exists().where(copies.c.recording_id == recording_id, copies.c.sha256.is_not(None))
+
+
 # --- Stored copies ---------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ https://sqlite.org/wal.html, https://sqlite.org/lang_transaction.html
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -103,9 +104,20 @@ def _make_private(path: Path) -> None:
     https://sqlite.org/c3ref/c_open_autoproxy.html
     """
     if path.exists():
+        _check_rights(path)
         return
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+
+
+def _check_rights(path: Path) -> None:
+    """SQLite itself names neither the file nor the folder that it may not write. It needs both, for the WAL.
+
+    The file is not opened for this: its end would end the locks of this process.
+    """
+    for place, needed in ((path, os.R_OK | os.W_OK), (path.parent, os.W_OK | os.X_OK)):
+        if not os.access(place, needed) and not os.statvfs(place).f_flag & os.ST_RDONLY:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def _enter_wal(connection: sqlite3.Connection, seconds: float) -> None:

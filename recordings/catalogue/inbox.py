@@ -18,6 +18,7 @@ from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
 from recordings.model import Accepted, Announcement, Delivery, Event
 
+from .copies import has_audio
 from .database import Database
 from .identity import has_uuid
 from .intake import Intake
@@ -114,9 +115,14 @@ class Inbox:
             self._room.keep_to(connection, row)
 
     def listing(
-        self, *, outcome: str | None = None, since: datetime | None = None, recording_uuid: str | None = None
+        self,
+        *,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        recording_uuid: str | None = None,
+        newest_first: bool = False,
     ) -> Iterator[StoredDelivery]:
-        """The deliveries without their bodies, oldest first, read in pages."""
+        """The deliveries without their bodies, oldest first unless `newest_first`, read in pages."""
         query = LISTED
         if outcome:
             query = query.where(REFUSED if outcome == "refused" else deliveries.c.outcome == outcome)
@@ -124,9 +130,10 @@ class Inbox:
             query = query.where(deliveries.c.received_at >= since)
         if recording_uuid:
             query = query.where(has_uuid(recording_uuid))
-        last = 0
+        row_id = deliveries.c.id
+        order, last = (row_id.desc(), 2**63 - 1) if newest_first else (row_id, 0)
         while True:
-            page = query.where(deliveries.c.id > last).order_by(deliveries.c.id).limit(_PAGE)
+            page = query.where(row_id < last if newest_first else row_id > last).order_by(order).limit(_PAGE)
             with self.database.read() as connection:
                 rows = connection.execute(page).all()
             yield from (stored_delivery(row, b"") for row in rows)
@@ -188,6 +195,13 @@ class Inbox:
             len(copy_ids),
         )
         return copy_ids
+
+    def is_adoptable(self, stored: StoredDelivery) -> bool:
+        """Whether this delivery announced another URL for a recording of which the first one has brought no audio."""
+        if stored.outcome != "conflict":
+            return False
+        with self.database.read() as connection:
+            return not connection.execute(select(has_audio(stored.recording_id))).scalar_one()
 
     def prune(self) -> int:
         """Forget deliveries older than the retention, 10,000 at most. Returns how many; recordings and calls stay."""

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Row, String, Update, and_, bindparam, cast, not_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, String, Update, and_, bindparam, cast, not_, select, update
 
 from recordings.clock import utc_now
 from recordings.errors import CatalogueUnavailable, LeaseLost
@@ -22,6 +22,7 @@ from recordings.model import Recording, State
 from recordings.storage import PutResult
 from recordings.timeouts import Deadline
 
+from .attempts import note_failure
 from .database import Database
 from .derived import follow_copies
 from .group_commit import GroupCommit
@@ -46,6 +47,8 @@ def claimable() -> ColumnElement[bool]:
 _CLAIM_COLUMNS = copies.c[
     "id", "recording_id", "storage", "token", "attempts", "key", "size", "sha256", "content_type", "uri"
 ]
+
+_FAILURES = (State.WAITING.value, State.BLOCKED.value, State.FAILED.value)  # what an attempt without success leads to
 
 # Statements are made once: making one costs more than running it.
 _CLAIMED = (
@@ -106,6 +109,7 @@ class _Ending(NamedTuple):
 
     columns: tuple[str, ...]
     params: dict[str, Any]
+    attempt: int  # its number
 
 
 class Leases:
@@ -271,7 +275,7 @@ class Leases:
         """Set these columns of the row, if the claim still holds; whether it did."""
         params = {"row_id": claim.copy_id, "row_token": claim.token}
         params |= {f"new_{name}": value for name, value in values.items()}
-        return self._commit(self._endings, self._end_all, _Ending(tuple(values), params))
+        return self._commit(self._endings, self._end_all, _Ending(tuple(values), params, claim.attempts))
 
     def _end_all(self, endings: Sequence[_Ending], deadline: Deadline) -> list[bool]:
         with self.database.write(deadline) as connection:
@@ -282,7 +286,15 @@ class Leases:
                 self.database.notify_workers(connection)
             if self._events is not None:
                 self._events.note_copies(connection, _decided(endings, results))
+            self._note_failures(connection, endings, results)
             return results
+
+    def _note_failures(self, connection: Connection, endings: Sequence[_Ending], results: Sequence[bool]) -> None:
+        for ending, held in zip(endings, results, strict=True):
+            state = ending.params.get("new_state")
+            if held and state in _FAILURES:
+                error = ending.params["new_error"]
+                note_failure(connection, ending.params["row_id"], ending.attempt, self._clock(), State(state), error)
 
     def _commit(
         self,

@@ -15,6 +15,7 @@ from sqlalchemy import or_, select
 from recordings.model import Recording
 
 from .as_json import as_json_object, plain
+from .attempts import FailedAttempt, attempts_by_row
 from .database import Database
 from .listing import by_ids
 from .tables import calls, figures, recordings
@@ -41,21 +42,22 @@ def announced_before(database: Database, moment: datetime) -> bool:
 
 def whole_catalogue(database: Database) -> Iterator[dict[str, Any]]:
     """Each recording and each call, as what can be given to `json.dumps`: `{"recording": …}` or `{"call": …}`."""
-    for recording in _recordings(database):
+    for recording, failures in _recordings(database):
         own = {"recording_url": recording.recording_url, "timestamp": plain(recording.timestamp)}
+        own["failed_attempts"] = [attempt.as_json_object() for attempt in failures]
         yield {"recording": as_json_object(recording) | own}
     for call in _calls(database):
         yield {"call": plain(call)}
 
 
-def _recordings(database: Database) -> Iterator[Recording]:
+def _recordings(database: Database) -> Iterator[tuple[Recording, list[FailedAttempt]]]:
     last = 0
     while True:
         query = select(recordings.c.id).where(recordings.c.id > last).order_by(recordings.c.id).limit(_PAGE)
         with database.read() as connection:
             ids = connection.scalars(query).all()
-            page = by_ids(connection, ids)
-        yield from page.values()
+            page, failures = by_ids(connection, ids), attempts_by_row(connection, ids)
+        yield from ((recording, failures.get(row_id, [])) for row_id, recording in page.items())
         if len(ids) < _PAGE:
             return
         last = ids[-1]

@@ -6,6 +6,7 @@ password. So the messages here say what kind of error it is, and never quote the
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,9 @@ def explained(error: BaseException) -> str:
         return str(error)  # SQLite's own texts are constants
     if isinstance(error, PoolTimeout):
         return "all its connections are in use"
+    if isinstance(error, PermissionError) and error.filename:
+        user = os.getuid()
+        return f"{error.filename}: {error.strerror}. Let the user with id {user} write there (chown {user} its folder)"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     state = getattr(error, "sqlstate", None)

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, not_, select
 
 from recordings.model import State
 
+from .copies import has_audio
 from .database import Database
 from .inbox import LISTED, StoredDelivery, stored_delivery
 from .quotas import Worth
@@ -25,6 +26,8 @@ _OPEN = [State.FAILED.value, State.BLOCKED.value, State.WAITING.value]
 _CONFLICT = and_(
     deliveries.c.outcome == "conflict",
     deliveries.c.recording_id.in_(select(recordings.c.id).where(recordings.c.state.in_(_OPEN)).limit(MOST)),
+    # What is stored from the first URL stays, so that another URL could only be refused.
+    not_(has_audio(deliveries.c.recording_id)),
 )
 # Anybody can send what is refused. What does not look like Vonage's needs nobody's hand.
 _REFUSED = and_(REFUSED, deliveries.c.worth > Worth.UNLIKELY)
@@ -60,7 +63,7 @@ def refused(database: Database, after: int = 0) -> Pile:
 
 
 def conflicts(database: Database, after: int = 0) -> Pile:
-    """The deliveries with another URL for a recording that cannot be fetched from the first one."""
+    """The deliveries with another URL for a recording of which the first one has brought no audio."""
     with database.read() as connection:
         return pile(connection, deliveries, and_(_CONFLICT, deliveries.c.id > after))
 

@@ -14,6 +14,7 @@ from recordings.clock import utc_now
 from recordings.model import State
 from recordings.timeouts import Deadline
 
+from .attempts import note_failure
 from .database import Database
 from .derived import follow_copies
 from .identity import has_uuid
@@ -124,7 +125,9 @@ class Schedule:
             then = now + timedelta(seconds=delay(row.attempts))
             error = f"The worker stopped without a word at attempt {row.attempts}; look at its log and its memory."
             values = {"state": State.WAITING.value, "token": None, "error": error, "due_at": then}
+            statement = update(copies).where(dead, copies.c.token == row.token).values(values)
             with self.database.write() as connection:
-                connection.execute(update(copies).where(dead, copies.c.token == row.token).values(values))
-                follow_copies(connection, [row.id])
+                if connection.execute(statement).rowcount:
+                    follow_copies(connection, [row.id])
+                    note_failure(connection, row.id, row.attempts, now, State.WAITING, error)
         return len(rows)

@@ -21,7 +21,8 @@ from .database import Database
 from .filters import InvalidFilter, RecordingFilter, filter_fields, parse_filter
 from .listing import by_ids
 from .search_plan import BOUNDS, Bounds, Conditions, Plan, plan_for
-from .tables import UtcTime, recordings
+from .tables import recordings
+from .utc_time import UtcTime
 
 __all__ = [
     "InvalidFilter",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from recordings.errors import TapekeeperError
 
-from .tables import HEAD
+from .tables import HEAD, metadata
 
 _LOCK_SECONDS = 30.0  # for a lock of another process; a writer of ours holds none for so long
 _FIRST = "0001"
@@ -49,27 +49,53 @@ def write_snapshot(catalogue: Path, file: Path) -> None:
     write of another process. https://sqlite.org/lang_vacuum.html#vacuuminto
     """
     with _opened(catalogue, "mode=rw") as connection:
-        connection.execute("VACUUM INTO ?", [str(file)])
+        try:
+            connection.execute("VACUUM INTO ?", [str(file)])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise
+            raise BadSnapshot(
+                f"The copy cannot be written into {file.parent}: {error}. Make room there, or name a file on another "
+                "disk."
+            ) from error
 
 
-def judge_snapshot(file: Path) -> Snapshot:
-    """What a file holds that nobody writes. Raises `BadSnapshot` unless it is a whole catalogue of a known schema."""
-    with _opened(file, "mode=ro&immutable=1") as connection:
+def judge_snapshot(file: Path, name: Path | None = None) -> Snapshot:
+    """What a file holds that nobody writes. Raises `BadSnapshot` unless it is a whole catalogue of a known schema.
+
+    `name` is what people call the file. A trigger or a view would run a stranger's SQL when the program reads a table.
+    """
+    name = name or file
+    with _opened(file, "mode=ro&immutable=1", name) as connection:
         damage = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if damage != "ok":
-            raise BadSnapshot(f"{file} is damaged: {damage}. Take another backup.")
-        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not {"alembic_version", *_TABLES} <= names:
-            raise BadSnapshot(f"{file} is a SQLite database, and no catalogue of Tapekeeper.")
+            raise BadSnapshot(f"{name} is damaged: {damage}. Use another backup.")
+        kinds = dict(connection.execute("SELECT name, type FROM sqlite_master WHERE type != 'index'").fetchall())
+        if not {"alembic_version", *_TABLES} <= kinds.keys() or set(kinds.values()) != {"table"}:
+            raise BadSnapshot(f"{name} is a SQLite database, and no catalogue of Tapekeeper.")
         rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
         revision = str(rows[0][0]) if len(rows) == 1 else ""
         if not (len(revision) == len(HEAD) and _FIRST <= revision <= HEAD):
             raise BadSnapshot(
-                f"{file} is at revision {revision or 'unknown'} of the schema, and this program knows those up to "
+                f"{name} is at revision {revision or 'unknown'} of the schema, and this program knows those up to "
                 f"{HEAD}. Use the version of Tapekeeper that made it, or a newer one."
             )
+        if revision == HEAD:
+            _check_columns(connection, name)
         number, newest = connection.execute("SELECT count(*), max(received_at) FROM recordings").fetchone()
         return Snapshot(revision, number, newest and datetime.fromisoformat(newest).replace(tzinfo=UTC))
+
+
+def _check_columns(connection: sqlite3.Connection, name: Path) -> None:
+    """Raise `BadSnapshot` unless every table of this program's schema is there with its columns."""
+    for table in metadata.tables.values():
+        columns = connection.execute("SELECT name FROM pragma_table_info(?)", [table.name])
+        lacking = set(table.columns.keys()) - {column for (column,) in columns}
+        if lacking:
+            raise BadSnapshot(
+                f"{name} calls itself a catalogue of revision {HEAD}, and has no {table.name}.{min(lacking)}. Use "
+                "another backup."
+            )
 
 
 def count_recordings(catalogue: Path) -> int:
@@ -87,7 +113,7 @@ def count_recordings(catalogue: Path) -> int:
 
 
 @contextmanager
-def _opened(file: Path, how: str) -> Iterator[sqlite3.Connection]:
+def _opened(file: Path, how: str, name: Path | None = None) -> Iterator[sqlite3.Connection]:
     """A connection to a file that exists. Every error of SQLite becomes a `BadSnapshot`."""
     try:
         with closing(
@@ -95,4 +121,4 @@ def _opened(file: Path, how: str) -> Iterator[sqlite3.Connection]:
         ) as connection:
             yield connection
     except sqlite3.Error as error:
-        raise BadSnapshot(f"SQLite cannot use {file}: {error}.") from error
+        raise BadSnapshot(f"SQLite cannot use {name or file}: {error}.") from error

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -21,14 +15,15 @@ from sqlalchemy import (
     Table,
     Text,
     TextClause,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.types import BigInteger
 
+from .utc_time import UtcTime
+
 # The newest migration. A database that stands here is used without loading Alembic.
-HEAD = "0008"
+HEAD = "0010"
 
 metadata = MetaData(
     naming_convention={
@@ -38,36 +33,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC on this side; SQLite, which knows no zones, keeps it as text that sorts by time."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
-        """From ours to the driver's: for SQLite at once to the text that SQLAlchemy's own DateTime would make of it."""
-        return _to_text if dialect.name == "sqlite" else super().bind_processor(dialect)
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        """From the driver's to ours."""
-        return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-
-def _to_text(value: datetime | None) -> str | None:
-    return None if value is None else value.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
-
-
-def _from_text(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
-
 
 # SQLite gives out row ids by itself for INTEGER keys only.
 _Id = BigInteger().with_variant(Integer, "sqlite")
@@ -183,6 +148,19 @@ copies = Table(
     Index(None, "state", "storage", "size"),  # all that counting needs
     Index(None, "token"),
     Index(None, "key"),
+)
+
+# The attempts at copies that failed. See `attempts`.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("copy_id", _Id, ForeignKey("copies.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("state", String(16), nullable=False),  # that it led to: waiting, blocked, failed
+    Column("error", Text, nullable=False),
+    Index(None, "copy_id", "id"),
 )
 
 # What is known of a call from the answer webhook and the call events: the recording event has none of it.
@@ -344,6 +322,15 @@ sign_in_tries = Table(
     Column("succeeded_at", UtcTime),
 )
 
+# The sessions that somebody has ended by signing out: a copy of their cookie opens nothing. See `sessions`.
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("ended_at", UtcTime, nullable=False),
+    Index(None, "ended_at"),
+)
+
 # Rows are added and read; nothing here changes or deletes one. There is no foreign key: a row outlives its recording.
 audit = Table(
     "audit",
@@ -370,8 +357,9 @@ keys = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
-# What the workers of all hosts write down for one another, a row for each purpose. 1: how much there is of everything,
-# see `stats`. 2: when one of them last took the turn to write the nightly list, see `nightly`.
+# What the processes of all hosts write down for one another, a row for each purpose. 1: how much there is of
+# everything, see `stats`. 2: when a worker last took the turn to write the nightly list, see `nightly`. 3: what the
+# last look at the whole deployment found, and 4: when one began that has not ended, see `examinations`.
 figures = Table(
     "figures",
     metadata,

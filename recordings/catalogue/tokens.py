@@ -14,8 +14,9 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Row, delete, select, update
 
 from recordings.access import Action, Actor, Role, clean_name
 from recordings.clock import utc_now
@@ -35,8 +36,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is known of a token: never the token itself."""
+    """What is known of a token: never the token itself. `id` is that of its row."""
 
+    id: int
     name: str
     role: Role
     created_at: datetime
@@ -60,22 +62,32 @@ class Tokens:
 
     def list(self) -> list[Token]:
         """All tokens, by name."""
-        query = select(*tokens.c["name", "role", "created_at", "last_used_at"]).order_by(tokens.c.name)
         with self.database.read() as connection:
-            return [Token(row.name, Role.of(row.role), row[2], row[3]) for row in connection.execute(query)]
+            return [_token(row) for row in connection.execute(select(tokens).order_by(tokens.c.name))]
+
+    def in_row(self, row_id: int) -> Token | None:
+        """The token in this row; None: there is none."""
+        with self.database.read() as connection:
+            row = connection.execute(select(tokens).where(tokens.c.id == row_id)).first()
+        return None if row is None else _token(row)
 
     def create(self, name: str, role: Role, *, by: Actor) -> str:
         """Add a token and return it: nobody can show it again."""
+        return self.add(name, role, by=by)[1]
+
+    def add(self, name: str, role: Role, *, by: Actor) -> tuple[Token, str]:
+        """Add a token; what is known of it, and the token itself: nobody can show it again."""
         name, text, now = clean_name(name), PREFIX + secrets.token_urlsafe(32), self._clock()
         row = {"name": name, "role": role.word, "digest": _digest(text), "created_at": now}
         statement = self.database.insert(tokens).values(row).on_conflict_do_nothing(index_elements=["name"])
         with self.database.write() as connection:
-            if connection.execute(statement.returning(tokens.c.id)).first() is None:
+            added = connection.execute(statement.returning(tokens)).first()
+            if added is None:
                 raise InvalidInput(
                     f"There is a token {name} already. Choose another name, or: flask tokens revoke {name}"
                 )
             add_entry(connection, by, Action.TOKEN_ADDED, now, detail=f"{name}, {role.word}")
-        return text
+        return _token(added), text
 
     def find(self, text: str) -> Token | None:
         """What is known of the token that somebody shows; None where it is none of ours."""
@@ -87,7 +99,7 @@ class Tokens:
         if row is None or not hmac.compare_digest(row.digest, digest):
             return None
         self._note_use(row.id, row.last_used_at)
-        return Token(row.name, Role.of(row.role), row.created_at, row.last_used_at)
+        return _token(row)
 
     def revoke(self, name: str, *, by: Actor) -> None:
         """Remove a token: from now on it opens nothing."""
@@ -107,6 +119,10 @@ class Tokens:
                 connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_at=now))
         except CatalogueUnavailable as error:
             log.warning("The last use of a token is not noted, and the request goes on: %s", error)
+
+
+def _token(row: Row[Any]) -> Token:
+    return Token(row.id, row.name, Role.of(row.role), row.created_at, row.last_used_at)
 
 
 def _digest(text: str) -> str:

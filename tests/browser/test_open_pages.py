@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recordings.access import Action, Role
+from recordings.access import Action, Actor, Role
 
 from .served import CALLER, sign_in
 
@@ -72,6 +72,60 @@ def test_what_is_new_in_the_list_is_told_and_moves_nothing(served, visit):
     page.get_by_role("link", name="Show").click()
     page.locator(f"#recording-{served.found(uuid).id}").wait_for()
     assert page.locator("#news").inner_text() == ""
+
+
+def stays_open(page):
+    """Mark the page, so that a later load of it shows."""
+    page.evaluate("window.isStillThisPage = true")
+
+
+def test_a_copy_that_fails_arrives_in_the_open_list_of_what_needs_attention(served, visit):
+    served.fail("failed-for-attention")
+    page = visit("/attention", Role.VIEWER)
+    heading = page.locator("#failed")
+    number = int(heading.inner_text().split()[0])
+    stays_open(page)
+    served.fail("failed-for-attention-too")
+    page.wait_for_function(
+        """(number) => {
+          document.dispatchEvent(new Event("visibilitychange"));
+          return parseInt(document.querySelector("#failed").textContent) === number;
+        }""",
+        arg=number + 1,
+        polling=500,
+    )
+    assert page.evaluate("window.isStillThisPage")
+
+
+def test_a_new_delivery_is_told_and_moves_nothing(served, visit):
+    page = visit("/deliveries", Role.OPERATOR)
+    rows = page.locator("tbody tr").evaluate_all("(rows) => rows.map((row) => row.id)")
+    served.announce("ogg")
+    wait_looking(page, "#news a")
+    assert page.locator("#news").inner_text() == "1 new delivery. Show"
+    assert page.locator("tbody tr").evaluate_all("(rows) => rows.map((row) => row.id)") == rows
+
+
+def test_what_somebody_does_is_told_to_who_reads_the_audit_and_leaves_a_form_as_it_is(served, visit):
+    page = visit("/activity", Role.OPERATOR)
+    page.locator("summary", has_text="Search").click()
+    page.get_by_label("Person or token").fill("ann")
+    served.people.audit.note(Actor("anna", Role.LISTENER, "203.0.113.7", "account"), Action.DOWNLOAD)
+    wait_looking(page, "#news a")
+    assert page.locator("#news").inner_text() == "1 new entry. Show"
+    assert page.get_by_label("Person or token").input_value() == "ann"
+    assert page.get_by_label("Person or token").evaluate("(field) => field === document.activeElement")
+
+
+def test_what_a_look_at_everything_finds_arrives_on_the_open_page(served, visit):
+    page = visit("/system", Role.OPERATOR)
+    page.get_by_role("button", name="Look at everything now").click()
+    page.get_by_text("Everything is being looked at").or_(page.get_by_text("All of it, at")).wait_for()
+    stays_open(page)
+    wait_looking(page, "#findings ~ h3")
+    page.get_by_text("Everything is being looked at").wait_for(state="detached")
+    page.get_by_role("button", name="Look at everything now").wait_for()
+    assert page.evaluate("window.isStillThisPage")
 
 
 def test_a_hidden_tab_asks_for_nothing_and_a_shown_one_at_once(served, visit):

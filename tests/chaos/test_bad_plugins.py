@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(300)  # processes start slowly on a machine tha
 
 SECONDS = 8
 BACKGROUND_HOOKS = "object_key recording_stored recording_failed recording_missing"
-ANSWER_HOOK_SECONDS = 3  # how long a caller waits for a plugin, at most: plugins/README.md
+ANSWER_HOOK_SECONDS = 3  # how long a caller waits for a plugin, at most: docs/plugins.md
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ from contextlib import closing
 import pytest
 
 from recordings.catalogue.tables import HEAD
+from tests.chaos import mounts
+from tests.services.databases import NotInstalled
+from tests.services.servers import give_up
 
 
 @pytest.fixture
@@ -21,6 +24,16 @@ def folder(tmp_path):
 @pytest.fixture
 def deployment(deploy):
     return deploy()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk that has no room for a catalogue."""
+    try:
+        with mounts.small_disk(tmp_path / "disk", 64):
+            yield tmp_path / "disk"
+    except NotInstalled as missing:
+        give_up(missing)
 
 
 def listed(deployment):
@@ -48,8 +61,32 @@ def test_a_backup_writes_over_no_file_and_leaves_none_where_it_fails(deployment,
     assert done.exit_code == 1
     assert "is there already" in done.stderr
     assert (folder / "copy.db").read_text() == "mine"
+    (folder / "link.db").symlink_to(folder / "elsewhere.db")
+    assert "is there already" in deployment.run("backup", folder / "link.db").stderr
+    for place in (".", "..", "/", folder):
+        assert "is a folder" in deployment.run("backup", place).stderr
     assert "cannot be written" in deployment.run("backup", folder / "nowhere" / "copy.db").stderr
     assert not list(folder.glob(".*.part"))
+
+
+def test_on_a_full_disk_a_backup_says_so_and_leaves_nothing_behind(deployment, folder, small_disk):
+    for _ in range(100):
+        deployment.announce()
+    done = deployment.run("backup", small_disk / "copy.db")
+    assert done.exit_code == 1
+    assert f"The copy cannot be written into {small_disk}" in done.stderr
+    assert "Make room there" in done.stderr
+    assert list(small_disk.iterdir()) == []
+
+
+def test_on_a_full_disk_a_restore_says_so_and_leaves_the_catalogue_alone(deployment, deploy, folder, small_disk):
+    deployment.announce()
+    deployment.run("backup", folder / "copy.db")
+    other = deploy(DATABASE_URL=f"sqlite:///{small_disk}/tapekeeper.db")
+    done = other.run("restore", folder / "copy.db")
+    assert done.exit_code == 1
+    assert f"{folder}/copy.db cannot be copied into {small_disk}: No space left on device" in done.stderr
+    assert list(small_disk.iterdir()) == []
 
 
 def test_without_a_catalogue_there_is_nothing_to_back_up(deployment, folder):
@@ -118,6 +155,11 @@ def spoilt(deployment, folder):
         ("UPDATE alembic_version SET version_num = 'x'", "revision x"),
         ("DELETE FROM alembic_version", "revision unknown"),
         ("DROP TABLE calls", "no catalogue of Tapekeeper"),
+        ("DROP TABLE workers", "has no workers."),
+        ("ALTER TABLE copies DROP COLUMN uri", "has no copies.uri"),
+        ("UPDATE alembic_version SET version_num = '0003'", "cannot be brought to the schema"),
+        ("CREATE VIEW more AS SELECT 1", "no catalogue of Tapekeeper"),
+        ("CREATE TRIGGER more AFTER INSERT ON calls BEGIN DELETE FROM recordings; END", "no catalogue of Tapekeeper"),
     ],
 )
 def test_a_file_of_another_schema_is_not_restored(deployment, folder, spoilt, statement, problem):
@@ -125,6 +167,8 @@ def test_a_file_of_another_schema_is_not_restored(deployment, folder, spoilt, st
     done = deployment.run("restore", spoilt(statement))
     assert (done.exit_code, before) == (1, False)
     assert problem in done.stderr
+    assert f"{folder}/copy.db" in done.stderr
+    assert ".part" not in done.stderr, "nobody knows the name of the draft"
     assert not list(folder.glob("*before*"))
 
 
@@ -140,16 +184,19 @@ def test_a_file_that_is_no_whole_database_is_not_restored(deployment, folder):
         done = deployment.run("restore", "--replace", folder / "copy.db")
         assert done.exit_code == 1
         assert "Traceback" not in done.stderr
+        assert ".part" not in done.stderr
     assert len(listed(deployment)) == 200
 
 
 def test_a_copy_of_a_catalogue_in_use_is_no_backup(deployment, folder):
     deployment.run("migrate")
     deployment.run("backup", folder / "copy.db")
-    (folder / "copy.db-wal").write_bytes(b"what a cp left behind")
-    done = deployment.run("restore", folder / "copy.db")
-    assert done.exit_code == 1
-    assert "no finished backup" in done.stderr
+    for suffix in ("-wal", "-journal"):
+        (folder / f"copy.db{suffix}").write_bytes(b"what a cp left behind")
+        done = deployment.run("restore", folder / "copy.db")
+        assert done.exit_code == 1
+        assert f"no finished backup: copy.db{suffix}" in done.stderr
+        (folder / f"copy.db{suffix}").unlink()
 
 
 def test_an_older_backup_is_brought_to_the_schema_of_today(deployment, folder):

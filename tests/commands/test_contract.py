@@ -9,7 +9,7 @@ import pytest
 
 from plugins.contract import CHECKS
 
-README = Path(__file__).resolve().parents[2] / "plugins" / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def deployment(deploy):
 
 @pytest.fixture
 def memory(tmp_path):
-    """`memory(text, other)`: the memory storage of plugins/README.md as a drop-in, with a fault put into it."""
-    (code,) = re.findall(r"```python\n# plugins/dropin/memory\.py\n(.*?)```", README.read_text(), re.DOTALL)
+    """`memory(text, other)`: the memory storage of docs/plugins.md as a drop-in, with a fault put into it."""
+    (code,) = re.findall(r"```python\n# plugins/dropin/memory\.py\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
     def write(right="", wrong=""):
         assert right in code

@@ -136,6 +136,18 @@ def test_show_of_an_unknown_one_says_where_to_look(deploy):
     assert "flask deliveries list" in done.stderr
 
 
+def test_list_shows_the_newest_first_as_the_list_of_recordings_does(deploy):
+    deployment = deploy()
+    events = [deployment.announce()[0] for _ in range(3)]
+    newest_first = [event.recording_uuid for event in reversed(events)]
+    for words, number in ((), 3), (("--limit", 2), 2):
+        for what in ("deliveries", "recordings"):
+            listed = deployment.objects(what, "list", *words)
+            assert [row["recording_uuid"] for row in listed] == newest_first[:number]
+    table = deployment.run("deliveries", "list").stdout
+    assert table.index(newest_first[0]) < table.index(newest_first[2])
+
+
 def test_list_filters_and_has_a_table(deploy):
     deployment = deploy()
     event, _ = deployment.announce()

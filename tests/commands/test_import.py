@@ -180,6 +180,52 @@ def test_what_is_no_sidecar_is_named_and_left_out(run_import, folder, content):
     assert "skipped   2026/x.mp3.json: It" in done.stdout
 
 
+# A folder in which somebody's object has a name that a terminal obeys, as clouds allow; reading it ends the program.
+STEERING = """
+from pathlib import Path
+
+import pluggy
+
+from backends.local.storage import LocalStorage
+from recordings.storage import ObjectInfo
+
+hookimpl = pluggy.HookimplMarker("tapekeeper")
+
+
+class Steering(LocalStorage):
+    @classmethod
+    def from_url(cls, url, env):
+        return cls(Path(url.partition("://")[2]))
+
+    def list(self, prefix=""):
+        yield ObjectInfo(key="x\\x1b]0;owned\\x07\\n.json", size=2)
+        yield from super().list(prefix)
+
+    def get(self, key, start=0, end=None):
+        if "owned" in key:
+            raise SystemExit(0)
+        return super().get(key, start, end)
+
+
+@hookimpl
+def register_storage_backends():
+    return {"steering": Steering}
+"""
+
+
+def test_a_strange_object_neither_steers_the_terminal_nor_ends_the_import(deploy, vonage, lose, tmp_path):
+    (tmp_path / "plugins" / "steering.py").write_text(STEERING)
+    storage = f"steering://{tmp_path}/recordings"
+    deployment = deploy(RECORDING_HOSTS=vonage.origin, STORAGE_URL=storage)
+    deployment.archive(vonage.add_file())
+    lose(deployment)
+    done = deployment.run("recordings", "import", storage)
+    assert (done.exit_code, len(deployment.objects("recordings", "list"))) == (1, 1)
+    for output in (done.stdout, deployment.run("recordings", "verify").stdout):
+        assert "x?]0;owned??.json: " in output
+        assert "\x1b" not in output
+
+
 def test_audio_that_is_gone_or_was_changed_is_no_stored_copy(deployment, vonage, run_import, lose, folder):
     keys = {}
     for _ in range(2):

@@ -128,6 +128,20 @@ def test_show_tells_everything(deployment, vonage):
         assert word in text
 
 
+def test_show_tells_of_each_attempt_that_failed(deployment, vonage):
+    event, copy_ids = deployment.announce(recording_url=f"{vonage.origin}/v1/files/nothing")
+    for _ in range(2):
+        deployment.look_at(*copy_ids)
+        deployment.run("recordings", "retry", event.recording_uuid)
+    (row,) = deployment.objects("recordings", "show", event.recording_uuid)
+    assert [(attempt["number"], attempt["state"]) for attempt in row["failed_attempts"]] == [
+        (1, "waiting"),
+        (2, "waiting"),
+    ]
+    assert all("404" in attempt["error"] for attempt in row["failed_attempts"])
+    assert "number: 2" in deployment.run("recordings", "show", event.recording_uuid).stdout
+
+
 @pytest.mark.parametrize("command", ["show", "retry"])
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_an_unknown_recording_is_exit_1_and_says_where_to_look(deployment, command, more):

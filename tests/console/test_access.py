@@ -153,6 +153,80 @@ def test_signing_out_ends_the_session(opened):
     assert noted(deployment) == [("admin", "sign-in", "127.0.0.1"), ("admin", "sign-out", "127.0.0.1")]
 
 
+COOKIE = "__Host-tapekeeper"
+
+
+def copy_of(browser):
+    """Another client with the cookie of this browser, as a thief has it."""
+    thief = browser.client.application.test_client()
+    thief.set_cookie(COOKIE, browser.client.get_cookie(COOKIE).value)
+    return thief
+
+
+@pytest.mark.parametrize("name", ["admin", "anna"])
+def test_a_copy_of_the_cookie_opens_nothing_once_its_person_has_signed_out(opened, name):
+    deployment = opened(CONSOLE_PASSWORD=PASSWORD)
+    deployment.wiring.people.accounts.add("anna", Role.LISTENER, PASSWORD, by=BY)
+    browser, other = Browser(deployment), Browser(deployment)
+    browser.sign_in(name)
+    other.sign_in(name)
+    thief = copy_of(browser)
+    assert thief.get("/me").status_code == 200
+    browser.post("/logout", browser.token("/nothing"))
+    assert thief.get("/me").status_code == 302
+    assert thief.get("/api/me").status_code == 401
+    assert other.get("/me").status_code == 200, "another session of the same person goes on"
+    elsewhere = opened(CONSOLE_PASSWORD=PASSWORD).app.test_client()
+    elsewhere.set_cookie(COOKIE, thief.get_cookie(COOKIE).value)
+    assert elsewhere.get("/me").status_code == 302, "the same in another process"
+    assert browser.sign_in(name).status_code == 303
+    assert browser.get("/me").status_code == 200
+
+
+def test_to_sign_in_once_more_ends_the_former_session_of_this_browser(opened):
+    browser = Browser(opened(CONSOLE_PASSWORD=PASSWORD))
+    browser.sign_in()
+    thief = copy_of(browser)
+    token = browser.token("/nothing")
+    assert browser.post("/login", token, name="admin", password=PASSWORD).status_code == 303
+    assert thief.get("/me").status_code == 302
+    assert browser.get("/me").status_code == 200
+
+
+def test_a_cookie_from_before_sessions_had_names_opens_nothing(opened):
+    browser = Browser(opened(CONSOLE_PASSWORD=PASSWORD))
+    browser.sign_in()
+    with browser.client.session_transaction() as session:
+        del session["id"]
+    assert browser.get("/me").status_code == 302
+
+
+def test_signing_out_ends_the_session_also_of_somebody_who_now_comes_by_a_proxy(opened):
+    settings = {"CONSOLE_PASSWORD": PASSWORD, "AUTH_HEADER": "X-Remote-User", "AUTH_PROXIES": "10.0.0.5"}
+    browser = Browser(opened(**settings))
+    browser.sign_in()
+    thief = copy_of(browser)
+    browser.environ = {"REMOTE_ADDR": "10.0.0.5", "HTTP_X_REMOTE_USER": "anna"}
+    assert browser.get("/me").get_data(as_text=True).startswith("anna viewer proxy")
+    assert browser.post("/logout", browser.token("/recordings")).status_code == 303
+    assert thief.get("/me").status_code == 302
+
+
+def test_who_cannot_be_signed_out_is_told_so_and_may_try_again(opened):
+    deployment = opened(CONSOLE_PASSWORD=PASSWORD)
+    browser = Browser(deployment)
+    browser.sign_in()
+    token = browser.token("/nothing")
+    with deployment.wiring.database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON ended_sessions BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    assert browser.post("/logout", token).status_code >= 500
+    with deployment.wiring.database.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER full")
+    assert browser.post("/logout", token).status_code == 303
+
+
 @pytest.mark.parametrize(
     ("url", "name", "secure"),
     [("https://t.example", "__Host-tapekeeper", True), ("http://127.0.0.1:8000", "tapekeeper", False)],

@@ -138,6 +138,27 @@ def test_an_operator_has_a_failed_recording_tried_again_and_it_is_stored(site):
     assert site.deployment.wiring.leases.claim_next() is not None
 
 
+def test_the_life_of_a_recording_holds_every_attempt_that_failed_with_its_error(site):
+    page = site.call(stored=False, recording_url=f"{site.vonage.origin}/v1/files/nothing")
+    browser = site.browser(Role.OPERATOR)
+    for _ in range(2):
+        site.deployment.work()
+        browser.post(f"{page}/retry", browser.token(page))
+    life = text_of(browser.get(page)).partition("What happened")[2]
+    assert life.index("Attempt 1 did not succeed, and left the copy waiting") < life.index("Attempt 2 did not succeed")
+    assert life.count("Vonage has no such file (404)") == 2
+
+
+def test_an_attempt_from_before_all_were_noted_is_shown_still(site):
+    page = site.call(stored=False, recording_url=f"{site.vonage.origin}/v1/files/nothing")
+    site.deployment.work()
+    with site.deployment.wiring.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM attempts")
+    life = text_of(site.browser(Role.OPERATOR).get(page)).partition("What happened")[2]
+    assert "Attempt 1 did not succeed" in life
+    assert "Vonage has no such file (404)" in life
+
+
 def test_what_is_stored_has_nothing_to_try_again(site):
     page = site.call()
     browser = site.browser(Role.OPERATOR)

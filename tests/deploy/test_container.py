@@ -151,7 +151,29 @@ def test_what_the_image_holds_serves_from_a_root_that_nobody_writes_and_ends_in_
     assert (container.data / "tapekeeper.db").exists()
 
 
+def judged(program, *arguments):
+    """Whether a linter of the development packages finds nothing wrong, and what it says."""
+    path = shutil.which(program, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if path is None:
+        pytest.skip(f"{program} is not installed: pip install -r requirements-dev.txt")
+    done = subprocess.run([path, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile(tmp_path):
+    assert judged("hadolint", "Dockerfile") == (0, "")
+    (tmp_path / "Dockerfile").write_text("FROM debian\nRUN cd /x\n")
+    assert judged("hadolint", f"{tmp_path}/Dockerfile")[0] != 0
+
+
 # --- Compose ---------------------------------------------------------------------------------------------------------
+
+
+def test_compose_knows_every_key_of_the_file(tmp_path):
+    schema = ("check-jsonschema", "--builtin-schema", "vendor.compose-spec")
+    assert judged(*schema, "compose.yaml")[0] == 0
+    (tmp_path / "compose.yaml").write_text((ROOT / "compose.yaml").read_text().replace("read_only:", "readonly:"))
+    assert judged(*schema, f"{tmp_path}/compose.yaml")[0] != 0
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])

@@ -1,4 +1,4 @@
-"""`docs/deploy.md` leaves no platform out that the app knows, and its links lead somewhere."""
+"""`docs/deploy.md` leaves no platform out that the app knows, and names files that are there."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ PAGE = (ROOT / "docs/deploy.md").read_text()
 EVERYWHERE = PAGE.split("## Everywhere")[1].split("\n## ")[0]
 
 
-def anchors(text):
-    """As GitHub makes them of headings."""
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"(?m)^#+ (.*)$", text)}
-
-
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.name)
 def test_each_platform_that_the_app_knows_is_on_the_page(platform):
     assert platform.name.removeprefix("Azure ").removeprefix("Google ") in PAGE
@@ -28,14 +23,10 @@ def test_the_page_tells_everything_that_must_be_set():
     assert [problem.name for problem in lacking(load({})) if f"`{problem.name}" not in EVERYWHERE] == []
 
 
-@pytest.mark.parametrize("file", ["docs/deploy.md", "README.md"])
-def test_links_lead_to_files_and_headings_that_are_there(file):
-    text = (ROOT / file).read_text()
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
-        path, _, anchor = target.partition("#")
-        place = (ROOT / file).parent / path if path else ROOT / file
-        assert place.is_file(), target
-        assert not anchor or anchor in anchors(place.read_text()), target
+def test_dokku_is_told_to_take_the_procfile_as_long_as_a_dockerfile_lies_beside_it():
+    # https://dokku.com/docs/deployment/builders/builder-management/
+    assert (ROOT / "Dockerfile").exists()
+    assert "`dokku builder:set APP selected herokuish`" in PAGE.split("\n## Dokku\n")[1].split("\n## ")[0]
 
 
 def test_every_file_that_the_page_names_is_there():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import ROOT, load
+from settings import ROOT, lacking, load, variables
 
 UNITS = {path.stem: path for path in sorted((ROOT / "deploy/systemd").glob("*.service"))}
 INSTALLED = "/opt/tapekeeper"
@@ -62,7 +62,10 @@ def test_the_app_is_locked_in(installed, name):
 
 
 def test_all_units_are_locked_in_alike():
-    alike = [lines(name)[[key for key, _ in lines(name)].index("User") :] for name in UNITS]
+    own = ("MemoryDenyWriteExecute", "yes")  # where no audio is decoded
+    assert [name for name in UNITS if own in lines(name)] == ["tapekeeper-web"]
+    locks = {name: [line for line in lines(name) if line != own] for name in UNITS}
+    alike = [lock[[key for key, _ in lock].index("User") :] for lock in locks.values()]
     assert UNITS.keys() == {"tapekeeper", "tapekeeper-web", "tapekeeper-worker"}
     assert alike[0] == alike[1] == alike[2]
 
@@ -73,6 +76,18 @@ def test_the_units_defaults_lie_in_the_folder_that_it_may_write(name):
     chosen = load(dict(value.split("=", 1) for value in values(name, "Environment")))
     assert chosen.database_url.startswith(f"sqlite:////var/lib/{folder}/")
     assert chosen.storage_url == (f"file:///var/lib/{folder}/recordings",)
+
+
+def test_the_file_of_settings_has_all_that_must_be_set_and_the_units_own_places():
+    """So that a command which is typed finds the catalogue that the unit uses."""
+    text = (ROOT / "deploy/systemd/env").read_text()
+    written = dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert {problem.name for problem in lacking(load({}))} <= written.keys()
+    assert written.keys() <= {name for name, *_ in variables()}
+    assert {name: value for name, value in written.items() if value} == {
+        "PROXY_HOPS": "1",
+        **dict(value.split("=", 1) for value in values("tapekeeper", "Environment")),
+    }
 
 
 def test_only_where_a_worker_runs_beside_it_the_web_process_does_not_archive():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import threading
@@ -9,6 +10,8 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+
+from recordings.catalogue.listing import last_row
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,37 @@ def test_half_a_request_does_not_delay_the_end(deploy):
         gunicorn.signal(signal.SIGTERM)
         assert gunicorn.wait() == 0
         assert time.monotonic() - begun < 6
+
+
+def test_a_listener_who_hardly_reads_takes_no_time_from_the_copies_in_work(deploy, vonage, post, until):
+    """As Heroku ends a process: SIGKILL 30 s after SIGTERM. gunicorn waits for replies until its own time is over."""
+    gunicorn, archive = deploy(LEASE_SECONDS="60")
+    heard, hanging = vonage.add_file(size=20_000_000), vonage.add_file(size=160_000, faults=["drip:3"])
+    row_id = last_row(archive.database, archive.wait_stored(post(gunicorn.start(), heard), heard).recording_uuid)
+    recording_uuid = post(gunicorn, hanging)
+    until(lambda: hanging.requests, "the fetch is under way")
+    with listening(gunicorn, row_id) as listener:
+        gunicorn.signal(signal.SIGTERM)
+        assert gunicorn.wait(30) == 0
+        assert listener.recv(64) != b"", "it was answered until the end"
+    assert archive.find(recording_uuid).state == "pending"  # given back, not left to a lease of a minute
+    assert archive.find(recording_uuid).copies[0].attempts == 0
+    assert archive.files_of(recording_uuid) == set()
+    assert "Traceback" not in gunicorn.log.read_text()
+    assert "Stopped; nothing that was acknowledged is lost." in gunicorn.output()
+
+
+@contextlib.contextmanager
+def listening(gunicorn, row_id):
+    """A connection on which a download has begun; nobody reads on."""
+    made = gunicorn.flask("tokens", "add", "player", "--role", "listener")
+    assert made.returncode == 0, made.stderr
+    parts = urlsplit(gunicorn.url)
+    head = f"GET /api/recordings/{row_id}/download HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {made.stdout.strip()}"
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as client:
+        client.sendall(f"{head}\r\n\r\n".encode())
+        assert client.recv(64).startswith(b"HTTP/1.1 200")
+        yield client
 
 
 def _ends_at_once(gunicorn):

@@ -161,6 +161,13 @@ def test_slashes_too_many_lose_no_event(connect, path):
     assert client.recv(4096).startswith(b"HTTP/1.1 204")
 
 
+@pytest.mark.parametrize("prefix", ["/healthz", "/elsewhere", "//evil.example"])
+def test_no_header_of_a_clients_moves_the_app_to_another_path(connect, prefix):
+    """gunicorn reads this header from whom it trusts: loopback, and everybody where a buildpack says so."""
+    client = connect(f"GET /healthz HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: {prefix}\r\n\r\n".encode())
+    assert client.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 def test_the_worker_is_ours_and_no_fault_stands_in_its_log(running):
     log = running.log.read_text()
     assert "Using worker: server.Worker" in log

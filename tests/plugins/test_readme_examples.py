@@ -1,4 +1,4 @@
-"""The examples in plugins/README.md run, and do what the page says."""
+"""The examples in docs/plugins.md run, and do what the page says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plugins.manager import Plugins, load_plugins
 from recordings.keys import check_key
 from recordings.model import Call, Copy, Recording, State
 
-README = Path(__file__).resolve().parents[2] / "plugins" / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 RECORDING = Recording("app", "uuid-1", "CON-1", "https://x", State.PENDING, 1, WHEN, WHEN, WHEN, to="447700900001")
 COPY = Copy("file", "k", State.STORED, 1, None, None, 1, None, WHEN)
@@ -23,7 +23,7 @@ COPY = Copy("file", "k", State.STORED, 1, None, None, 1, None, WHEN)
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Plugins:
     folder = tmp_path_factory.mktemp("dropin")
-    for name, code in re.findall(r"```python\n# plugins/dropin/(\w+)\.py\n(.*?)```", README.read_text(), re.DOTALL):
+    for name, code in re.findall(r"```python\n# plugins/dropin/(\w+)\.py\n(.*?)```", PAGE.read_text(), re.DOTALL):
         (folder / f"{name}.py").write_text(code)
     return load_plugins([], plugins_dir=folder, entry_points=[])
 

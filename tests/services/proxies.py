@@ -96,7 +96,7 @@ class Nginx(PrivateProxy):
 
     def __init__(self, folder: Path, port: int) -> None:
         super().__init__(folder, port)
-        _write_certificate(folder)
+        write_certificate(folder)
         changes = {
             "server 127.0.0.1:8000;": f"server 127.0.0.1:{port};",
             "listen 80;": f"listen 127.0.0.1:{free_port()};",
@@ -147,7 +147,7 @@ def _changed(file: str, changes: dict[str, str]) -> str:
     return text
 
 
-def _write_certificate(folder: Path) -> None:
+def write_certificate(folder: Path) -> None:
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "calls.example.com")])
     made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))

@@ -10,10 +10,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from flask import Flask
 
-from console.api import exports
+from console.exports import Pieces
 from recordings.access import Role
+from recordings.catalogue.exports import as_jsonl
+from recordings.catalogue.search import RecordingFilter, walk
 
 from .conftest import refusal
 
@@ -125,32 +126,101 @@ def test_an_export_of_nothing_is_empty(admin):
     assert admin.post("/recordings/export.jsonl", {}).data == b""
 
 
-def test_more_rows_than_one_piece_come_whole(api, admin):
+def test_more_rows_than_one_piece_come_whole(api):
     rows = [api.record(stored=False) for _ in range(3)]
-    database = api.deployment.wiring.database
     places = threading.BoundedSemaphore(1)
-    pieces = exports.Pieces(places, lines=2)
+    pieces = Pieces(places, lines=2)
     assert places.acquire(blocking=False)
-    pieces.begin(exports.as_jsonl(exports.walk(database, exports.filter_from({}))))
+    pieces.begin(as_jsonl(walk(api.deployment.wiring.database, RecordingFilter())))
     assert len(b"".join(pieces).splitlines()) == len(rows)
     pieces.close()
     pieces.close()
     assert places.acquire(blocking=False), "its place is given back, once"
 
 
-def test_only_so_many_exports_run_at_once(api):
-    places = threading.BoundedSemaphore(1)
-    app = api.deployment.app
-    resource = exports.create_resource(api.deployment.wiring, places)
-    other = Flask("other")
-    other.register_blueprint(resource)
-    assert places.acquire(blocking=False)
-    app.view_functions["Export.export_csv"] = other.view_functions["Export.export_csv"]
+def begun(api, path):
+    """The reply to an export that is not read to its end."""
     program = api.program()
-    reply = program.post("/recordings/export.csv", {})
-    assert "Too many exports" in refusal(reply, 503)
-    assert reply.headers["Retry-After"] == "60"
-    assert api.noted("export") == []
-    places.release()
+    bearer = {"Authorization": f"Bearer {program.token}"}
+    return api.deployment.app.test_client().post(path, json={}, headers=bearer)
+
+
+@pytest.mark.parametrize("path", ["/recordings/export.csv", "/recordings/export.jsonl", "/activity/export.csv"])
+def test_only_two_exports_run_at_once_whatever_they_hold_and_pages_count_with_programs(api, path):
+    api.record()
+    operator = api.browser(Role.OPERATOR)
+    token = operator.token("/activity")
+    running = [begun(api, "/api/recordings/export.csv"), begun(api, "/api/activity/export.jsonl")]
+    assert [reply.status_code for reply in running] == [200, 200]
+    program = api.program()
+    refused = program.post(path, {})
+    assert "Too many exports" in refusal(refused, 503)
+    assert refused.headers["Retry-After"] == "60"
+    page = operator.post("/activity/export", token)
+    assert (page.status_code, page.mimetype) == (503, "text/html")
+    assert len(api.noted("export")) == 2, "what is refused is not noted"
+    running.pop().close()
+    with operator.post("/activity/export", token) as reply:
+        assert reply.status_code == 200
+        assert "Too many exports" in refusal(program.post(path, {}), 503)
     for _ in range(2):
-        assert program.post("/recordings/export.csv", {}).status_code == 200, "each gives its place back"
+        assert program.post(path, {}).status_code == 200, "each gives its place back"
+    running.pop().close()
+
+
+def test_an_export_that_cannot_be_noted_gives_its_place_back(api, admin):
+    with api.deployment.wiring.database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    for _ in range(3):
+        reply = admin.post("/activity/export.csv", {})
+        assert reply.status_code >= 500
+        assert "Too many exports" not in refusal(reply, reply.status_code)
+
+
+# --- Exports of the audit ---------------------------------------------------------------------------------------------
+
+
+def test_the_audit_is_exported_by_person_and_the_export_is_noted_without_the_name(api, admin):
+    listener = api.program(Role.LISTENER)
+    listener.get(f"/recordings/{api.record()}/audio")
+    table = admin.post("/activity/export.csv", {"person": listener.name})
+    assert 'filename="activity.csv"' in table.headers["Content-Disposition"]
+    (row,) = csv.DictReader(io.StringIO(table.get_data(as_text=True)))
+    assert (row["person"], row["action"]) == (listener.name, "play")
+    lines = admin.post("/activity/export.jsonl", {"action": "play", "since": "1h"})
+    assert lines.mimetype == "application/jsonl"
+    assert [json.loads(line)["person"] for line in lines.data.splitlines()] == [listener.name]
+    details = [entry.detail for entry in api.deployment.wiring.people.audit.entries(action="export")]
+    assert details == ["the audit, by since, action", "the audit, by person"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_nobody_below_an_operator_exports_the_audit(api, kind):
+    refusal(api.program(Role.LISTENER).post(f"/activity/export.{kind}", {}), 403)
+    assert "There is no such parameter" in refusal(api.program().post(f"/activity/export.{kind}", {"limit": 5}), 400)
+    assert api.noted("export") == []
+
+
+# --- Peaks ------------------------------------------------------------------------------------------------------------
+
+
+def test_peaks_come_once_they_are_made_and_to_see_them_is_not_to_listen(api):
+    row_id, listener = api.record(channels=2), api.program(Role.LISTENER)
+    assert "a worker makes it" in refusal(listener.get(f"/recordings/{row_id}/peaks"), 404)
+    while api.deployment.wiring.waveforms.make_next():
+        pass
+    reply = listener.get(f"/recordings/{row_id}/peaks")
+    peaks = reply.get_json()
+    assert peaks["channels"] == len(peaks["peaks"]) == 2
+    assert all(0 <= peak <= 1 for channel in peaks["peaks"] for peak in channel)
+    again = listener.get(f"/recordings/{row_id}/peaks", headers={"If-None-Match": reply.headers["ETag"]})
+    assert again.status_code == 304
+    assert api.noted("play") == []
+
+
+def test_peaks_are_for_listeners_and_of_recordings_that_are_there(api):
+    row_id = api.record()
+    refusal(api.program(Role.VIEWER).get(f"/recordings/{row_id}/peaks"), 403)
+    assert "There is no recording" in refusal(api.program(Role.LISTENER).get("/recordings/999/peaks"), 404)

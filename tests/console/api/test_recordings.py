@@ -229,6 +229,15 @@ def test_one_recording_comes_with_the_events_of_its_call(api, admin):
     assert admin.get(f"/recordings/{row_id}", headers={"If-None-Match": tag}).status_code == 304
 
 
+def test_one_recording_comes_with_the_attempts_that_failed(api, admin):
+    row_id = api.record(stored=False, recording_url=f"{api.vonage.origin}/v1/files/nothing")
+    api.deployment.work()
+    (attempt,) = admin.get(f"/recordings/{row_id}").get_json()["failed_attempts"]
+    assert (attempt["number"], attempt["state"]) == (1, "waiting")
+    assert "404" in attempt["error"]
+    assert attempt["at"].endswith("Z")
+
+
 @pytest.mark.parametrize("path", ["/recordings/999", "/recordings/9223372036854775807"])
 @pytest.mark.parametrize(("method", "rest"), [("GET", ""), ("GET", "/audio"), ("GET", "/download"), ("POST", "/retry")])
 def test_a_recording_that_is_not_there_is_a_404_that_names_the_list(admin, path, method, rest):

@@ -1,4 +1,4 @@
-"""The other resources: missing calls, deliveries, storages, figures, the audit and accounts."""
+"""The other resources: missing calls, deliveries, storages, figures, the audit, accounts and tokens."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_calls_without_a_recording_are_listed_newest_first_in_pages(api, admin):
 def test_deliveries_are_listed_newest_first_and_shown_whole(api, admin):
     row_ids = [api.record(stored=False) for _ in range(3)]
     rows = follow(admin, "/deliveries", "deliveries")
-    assert rows == api.deployment.objects("deliveries", "list")[::-1]
+    assert rows == api.deployment.objects("deliveries", "list")
     uuid = admin.get(f"/recordings/{row_ids[0]}").get_json()["recording_uuid"]
     (row,) = follow(admin, "/deliveries", "deliveries", recording_uuid=uuid, outcome="new", since="1h")
     assert admin.get(f"/deliveries/{row['id']}").get_json() == row | {"body": "{}"}
@@ -257,3 +257,53 @@ def test_a_wrong_account_is_named(admin, body, status, sentence):
 def test_a_wrong_change_of_an_account_is_named(admin, body, status, sentence):
     row_id = admin.post("/accounts", {"name": "anna", "role": "viewer"}).get_json()["id"]
     assert sentence in refusal(admin.ask("PATCH", f"/accounts/{row_id}", json=body), status)
+
+
+# --- Tokens -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_shown_once_opens_the_api_and_opens_nothing_once_it_is_revoked(api, admin):
+    made = admin.post("/tokens", {"name": "Reports", "role": "listener"})
+    token = made.get_json()
+    secret = token.pop("token")
+    assert (made.status_code, token["name"], token["role"], token["last_used_at"]) == (201, "reports", "listener", None)
+    assert "no-store" in made.headers["Cache-Control"]
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert admin.ask("GET", "/figures", headers=headers).status_code == 200
+    listed = admin.get("/tokens")
+    assert secret not in listed.get_data(as_text=True)
+    (other, mine) = sorted(listed.get_json()["tokens"], key=lambda row: row["name"] == "reports")
+    assert mine["last_used_at"] is not None
+    assert mine | {"last_used_at": None} == token
+    assert other["name"] == admin.name
+    path = f"/tokens/{token['id']}"
+    assert admin.ask("DELETE", path).status_code == 204
+    refusal(admin.ask("GET", "/figures", headers=headers), 401)
+    assert "There is no token" in refusal(admin.ask("DELETE", path), 404)
+    entries = api.deployment.wiring.people.audit.entries(person=admin.name)
+    assert [(entry.action, entry.detail) for entry in entries][::-1] == [
+        ("token added", "reports, listener"),
+        ("token revoked", "reports"),
+    ]
+
+
+def test_a_program_cannot_revoke_the_token_that_it_shows(admin):
+    (mine,) = admin.get("/tokens").get_json()["tokens"]
+    assert "flask tokens revoke" in refusal(admin.ask("DELETE", f"/tokens/{mine['id']}"), 409)
+    assert admin.get("/tokens").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        ({"role": "viewer"}, 400, "Missing data"),
+        ({"name": "reports"}, 400, "Missing data"),
+        ({"name": "a b", "role": "viewer"}, 400, "without spaces"),
+        ({"name": "reports", "role": "owner"}, 400, "Use one of viewer"),
+        ({"name": "reports", "role": "viewer", "token": "tk_mine"}, 400, "There is no such parameter"),
+        ({"name": "taken", "role": "viewer"}, 422, "There is a token taken already"),
+    ],
+)
+def test_a_wrong_token_is_named(admin, body, status, sentence):
+    admin.post("/tokens", {"name": "taken", "role": "viewer"})
+    assert sentence in refusal(admin.post("/tokens", body), status)

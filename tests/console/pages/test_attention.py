@@ -180,6 +180,22 @@ def test_conflicts_are_adopted_where_the_first_address_brought_nothing(deploy, v
     assert "No recording waits for another address." in text_of(browser.get("/attention"))
 
 
+def test_a_conflict_needs_no_hand_while_one_copy_is_stored_though_another_has_failed(deploy, vonage, tmp_path):
+    urls = " ".join(f"file://{tmp_path}/{name}" for name in ("one", "two"))
+    settings = {"VONAGE_SIGNATURE_SECRET": RIGHT, "RECORDING_HOSTS": vonage.origin, "STORAGE_URL": urls}
+    site = Site(deploy(**settings), vonage)
+    file, fields = vonage.add_file(), event()
+    post(site.deployment, fields | {"recording_url": file.url, "size": file.size})
+    leases = site.deployment.wiring.leases
+    site.deployment.look_at(1)
+    leases.failed(leases.claim(2), "the bucket is gone")
+    assert states(site) == ["failed", "stored"]
+    post(site.deployment, fields | {"recording_url": "https://files.example/other"})
+    browser = site.browser(Role.OPERATOR)
+    assert "No recording waits for another address." in text_of(browser.get("/attention"))
+    assert "Adopt" not in browser.get("/deliveries/2").get_data(as_text=True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.LISTENER])
 def test_nobody_below_an_operator_gives_an_order(site, role, kind):

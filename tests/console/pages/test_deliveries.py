@@ -161,6 +161,9 @@ def test_a_conflict_is_adopted_and_nothing_else_is(deploy, vonage):
     assert "The outcome of this delivery was conflict; now it is adopted." in text_of(browser.get("/deliveries/2"))
     site.deployment.work()
     assert "Stored" in text_of(browser.get("/recordings/1"))
+    page = browser.get("/deliveries/2")
+    assert "Adopt its address" not in page.get_data(as_text=True)
+    assert "Its address cannot be adopted: the audio of the recording is in a storage already" in text_of(page)
     late = browser.post("/deliveries/2/adopt", browser.token("/deliveries/2"))
     assert late.status_code == 409
     assert "is stored already" in text_of(late)

@@ -87,6 +87,14 @@ def test_an_operator_has_everything_looked_at(site, until):
     assert site.noted("examine") == [("operator", None)]
 
 
+def test_what_was_found_is_shown_by_every_web_process(site, deploy, vonage, until):
+    browser = site.browser(Role.OPERATOR)
+    other = Site(deploy(RECORDING_HOSTS=vonage.origin), vonage).browser(Role.OPERATOR)
+    browser.post("/system/examine", browser.token("/system"))
+    until(lambda: "All of it, at" in text_of(other.get("/system")), "everything was looked at")
+    assert "65536 bytes written, read, compared and deleted" in text_of(other.get("/system"))
+
+
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.LISTENER])
 def test_nobody_below_an_operator_has_everything_looked_at(site, role):
     browser = site.browser(role)

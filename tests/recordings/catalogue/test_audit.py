@@ -134,6 +134,6 @@ def test_it_is_exported_as_json_lines(audit):
 
 def test_it_is_exported_as_csv_without_a_formula(audit):
     audit.note(replace(ANNA, name='=cmd|"x"'), Action.EXPORT, detail="-1, and\nmore")
-    heading, row = csv.reader(io.StringIO("".join(as_csv(audit.entries()))))
+    heading, row = csv.reader(io.StringIO(b"".join(as_csv(audit.entries())).decode()))
     assert heading == ["at", "person", "kind", "address", "action", "recording_uuid", "detail"]
     assert row[1:] == ['\'=cmd|"x"', "account", "192.0.2.1", "export", "", "'-1, and\nmore"]

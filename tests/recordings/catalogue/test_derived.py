@@ -277,7 +277,7 @@ def _undo_migration(database):
             "CREATE INDEX ix_recordings_received_at ON recordings (received_at)",
             "DROP INDEX ix_copies_state_storage_size",
             "CREATE INDEX ix_copies_state ON copies (state)",
-            "DROP TABLE figures",
+            *(f"DROP TABLE {name}" for name in ("figures", "attempts", "ended_sessions")),
             "UPDATE alembic_version SET version_num = '0007'",
         ):
             connection.exec_driver_sql(statement)

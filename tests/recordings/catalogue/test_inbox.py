@@ -77,6 +77,8 @@ def test_listing_goes_on_over_many_pages(inbox, delivery):
     for number in range(405):
         inbox.keep_refused(delivery(query=str(number)), "", "")
     assert [kept.delivery.query for kept in inbox.listing()] == [str(number) for number in range(405)]
+    newest_first = [kept.delivery.query for kept in inbox.listing(newest_first=True)]
+    assert newest_first == [str(number) for number in reversed(range(405))]
 
 
 # --- Refused deliveries ---
@@ -315,7 +317,10 @@ def test_a_recording_that_was_empty_gets_its_copies(inbox, intake, delivery, ann
 
 def test_nothing_is_adopted_where_a_copy_is_stored(inbox, conflict, leases, rows):
     _, right, row_id = conflict
+    assert inbox.is_adoptable(inbox.find(row_id))
+    assert not inbox.is_adoptable(inbox.find(1))
     leases.stored(leases.claim_next(), key="k", content_type="audio/mpeg", result=PutResult(1, "ab", True, "uri"))
+    assert not inbox.is_adoptable(inbox.find(row_id))
     before = rows(recordings), rows(copies)
     with pytest.raises(NotAdoptable, match="stored already"):
         inbox.adopt(row_id, lambda kept: (kept.delivery, [right]))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sqlite3
+import subprocess
+import sys
+import tempfile
 import time
 import traceback
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,6 +25,7 @@ from recordings.catalogue.engines import PostgresEngine
 from recordings.catalogue.outages import explained, translated
 from recordings.errors import CatalogueUnavailable
 from recordings.timeouts import Deadline
+from settings import ROOT
 
 CONNECTING = [
     ("connection failed: failed to resolve host '2secret@127.0.0.1': Name or service not known", "host name"),
@@ -94,3 +100,28 @@ def test_the_deadline_of_a_connection_counts_for_all_addresses_together(silent_h
     with pytest.raises(CatalogueUnavailable, match="in time"):
         PostgresEngine(url).connect(Deadline(2))
     assert time.monotonic() - begun < 3
+
+
+# Everything is imported before: this Python may lie where nobody else may read.
+AS_SOMEBODY_ELSE = """
+import os, sys
+from recordings.catalogue.database import Database
+Database(f"sqlite:///{sys.argv[1]}/warm.db").migrate()
+os.setuid(10001)
+Database(f"sqlite:///{sys.argv[1]}/data/tapekeeper.db").migrate()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("made", [False, True])
+def test_a_file_that_may_not_be_written_is_named_with_what_to_do(made):
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "data").mkdir(mode=0o755)
+        if made:
+            Database(f"sqlite:///{folder}/data/tapekeeper.db").migrate()
+        command = [sys.executable, "-c", AS_SOMEBODY_ELSE, name]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+        place = f"{folder}/data/tapekeeper.db"
+        assert f"{place}: Permission denied. Let the user with id 10001 write there (chown 10001" in done.stderr

@@ -14,18 +14,22 @@ from sqlalchemy import text
 
 from recordings.access import Action, Actor, Role
 from recordings.catalogue.accounts import Accounts
+from recordings.catalogue.attempts import KEPT, failed_attempts
 from recordings.catalogue.audit import Audit
 from recordings.catalogue.changes import Changes
 from recordings.catalogue.engines import POSTGRES_CONNECTIONS
+from recordings.catalogue.examinations import Examinations, Finding, Result
 from recordings.catalogue.intake import Intake
 from recordings.catalogue.keys import shared_key
 from recordings.catalogue.leases import Leases
+from recordings.catalogue.listing import find
 from recordings.catalogue.nightly import take_turn, whole_catalogue
+from recordings.catalogue.sessions import Sessions
 from recordings.catalogue.throttle import TRIES_BY_ADDRESS, Throttle
 from recordings.catalogue.tokens import Tokens
 from recordings.catalogue.waveforms import Waveforms, measured
 from recordings.errors import CatalogueUnavailable
-from recordings.model import Waveform
+from recordings.model import State, Waveform
 from recordings.timeouts import Deadline
 from simulator.processes import wait_for
 from tests.services.servers import postgres_server_url, postgres_url, private_postgres  # noqa: F401 - fixtures
@@ -222,6 +226,27 @@ def test_workers_of_several_processes_share_the_waveforms_out(make_database, dat
     assert workers[1].failed(claims[1], "the store was away")
     clock.move(15 * 60)
     assert workers[2].take(storages).attempts == 2
+
+
+def test_the_newest_failed_attempts_of_a_copy_stay(database, new_copy, clock):
+    copy_id, leases = new_copy(recording_uuid="r"), Leases(database, clock=clock)
+    for _ in range(KEPT + 2):
+        leases.retry_later(leases.claim(copy_id), State.WAITING, "no audio", 0)
+    (recording,) = find(database, "r")
+    assert [attempt.number for attempt in failed_attempts(database, recording)] == list(range(3, KEPT + 3))
+
+
+def test_ends_of_sessions_and_looks_at_everything_are_shared(make_database, database, clock):
+    one, other = Sessions(database), Sessions(make_database())
+    one.end("one")
+    one.end("one")
+    assert (other.has_ended("one"), other.has_ended("other")) == (True, False)
+    here, there = Examinations(database, clock=clock), Examinations(make_database(), clock=clock)
+    assert (here.begin(), there.begin(), there.runs()) == (True, False, True)
+    found = Finding("ok", "disk", "There is room.", None)
+    for _ in range(2):
+        here.end([found])
+    assert (there.runs(), there.last()) == (False, Result(clock(), (found,)))
 
 
 def test_no_connection_is_begun_that_would_outlast_the_deadline_by_far(make_database, private_postgres):  # noqa: F811

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import DATETIME
 
-from recordings.catalogue.tables import UtcTime
+from recordings.catalogue.utc_time import UtcTime
 
 DIALECT = sqlite.dialect()
 WRITE = UtcTime().bind_processor(DIALECT)
