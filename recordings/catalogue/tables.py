@@ -52,8 +52,17 @@ def _known(column: str) -> TextClause:
     return text(f"{column} IS NOT NULL")
 
 
+def _partial(*columns: str, where: TextClause, name: str | None = None) -> Index:
+    """An index of the rows that meet this condition, on both databases.
+
+    On Postgres the migrations give it the condition: SQLAlchemy would load the dialect to be told of it here, and a
+    command on SQLite would take a tenth longer.
+    """
+    return Index(name, *columns, sqlite_where=where)
+
+
 def _known_index(*columns: str) -> Index:
-    return Index(None, *columns, sqlite_where=_known(columns[0]), postgresql_where=_known(columns[0]))
+    return _partial(*columns, where=_known(columns[0]))
 
 
 # Digits are compared byte by byte: in another collation Postgres could not use an index to look for a prefix.
@@ -81,7 +90,7 @@ deliveries = Table(
     Index(None, "received_at"),
     Index(None, "recording_id"),
     # Only refused deliveries are in this index, so accepted ones do not pay for it.
-    Index("ix_deliveries_refused", "route", "worth", "id", sqlite_where=REFUSED, postgresql_where=REFUSED),
+    _partial("route", "worth", "id", where=REFUSED, name="ix_deliveries_refused"),
 )
 
 recordings = Table(
@@ -144,7 +153,7 @@ copies = Table(
     Column("error", Text),
     Column("stored_at", UtcTime),
     UniqueConstraint("recording_id", "storage"),
-    Index(None, "due_at", sqlite_where=DUE, postgresql_where=DUE),
+    _partial("due_at", where=DUE),
     Index(None, "state", "storage", "size"),  # all that counting needs
     Index(None, "token"),
     Index(None, "key"),
@@ -237,7 +246,7 @@ waveforms = Table(
     Column("peaks", LargeBinary),
     Column("made_at", UtcTime),
     Column("error", Text),
-    Index(None, "due_at", sqlite_where=DUE, postgresql_where=DUE),
+    _partial("due_at", where=DUE),
 )
 
 # The workers of all hosts, by an id that each makes at its start.
@@ -283,7 +292,7 @@ outgoing_events = Table(
     Column("expires_at", UtcTime, nullable=False),
     Column("answer", Text),  # to the last attempt
     Column("delivered_at", UtcTime),
-    Index(None, "due_at", sqlite_where=DUE, postgresql_where=DUE),
+    _partial("due_at", where=DUE),
     Index(None, "created_at"),
     Index(None, "state", "id"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from recordings.catalogue.leases import Leases
 from recordings.catalogue.listing import find
 from recordings.catalogue.nightly import take_turn, whole_catalogue
 from recordings.catalogue.sessions import Sessions
+from recordings.catalogue.tables import metadata
 from recordings.catalogue.throttle import TRIES_BY_ADDRESS, Throttle
 from recordings.catalogue.tokens import Tokens
 from recordings.catalogue.waveforms import Waveforms, measured
@@ -45,6 +47,22 @@ def database(make_database):
     made = make_database()
     made.migrate()
     return made
+
+
+def test_an_index_holds_only_the_rows_that_the_tables_say(database):
+    """As the tables say it of SQLite: see `tables._partial`."""
+    database.migrate()
+    conditions = {
+        index.name: str(index.dialect_options["sqlite"]["where"])
+        for table in metadata.tables.values()
+        for index in table.indexes
+        if index.dialect_options["sqlite"]["where"] is not None
+    }
+    with database.read() as connection:
+        rows = connection.execute(text("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")).all()
+    made = {row.indexname: row.indexdef.partition(" WHERE ")[2] for row in rows}
+    plain = {name: re.sub(r"[()]|::text", "", made[name]) for name in conditions}
+    assert plain == conditions
 
 
 def test_workers_of_several_processes_share_the_copies_out(make_database, new_copy, clock):
