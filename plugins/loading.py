@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pluggy
 
+from recordings.messages import message_of, presentable
+
 from . import hookspecs
 from .hookspecs import PROJECT
 
@@ -77,8 +79,8 @@ def import_plugin(candidate: Candidate) -> None:
 def last_line(error: BaseException) -> str:
     """The last line of an error's traceback, with the file and line that raised it."""
     if isinstance(error, pluggy.PluginValidationError):
-        return " ".join(str(error).split())
-    line = traceback.format_exception_only(error)[-1].strip()
+        return " ".join(message_of(error).split())
+    line = presentable(traceback.format_exception_only(error)[-1].strip())
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
     return f"{line} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else line
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from recordings.messages import message_of
 from recordings.storage import StorageBackend
 
 from .fakes import FakeSource, pieces
@@ -128,7 +129,7 @@ class Sandbox:
             try:
                 self.backend.delete(key)
             except (Exception, SystemExit) as error:  # the check's result reports it
-                problems.append(f"{key}: {type(error).__name__}: {error}")
+                problems.append(f"{key}: {type(error).__name__}: {message_of(error)}")
         return "; ".join(problems)
 
 

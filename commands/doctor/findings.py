@@ -1,6 +1,7 @@
 """What `flask doctor` says about one thing: how bad it is, what was seen, and what to do about it.
 
-What it says is pasted into issues: so whatever looks like a secret is masked here, wherever the text comes from.
+What it says is pasted into issues: so whatever looks like a secret is masked here, wherever the text comes from,
+and what a page or a terminal cannot hold is replaced.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recordings.masking import masked
+from recordings.messages import presentable
 
 if TYPE_CHECKING:
     from settings import SettingsError
@@ -28,17 +29,17 @@ class DoctorFinding:
 
 def ok(part: str, message: str) -> DoctorFinding:
     """The part is as it should be."""
-    return DoctorFinding(OK, part, masked(message))
+    return DoctorFinding(OK, part, presentable(message))
 
 
 def warning(part: str, message: str, mend: str) -> DoctorFinding:
     """The part works, or may work; a person should look at it."""
-    return DoctorFinding(WARNING, part, masked(message), masked(mend))
+    return DoctorFinding(WARNING, part, presentable(message), presentable(mend))
 
 
 def error(part: str, message: str, mend: str) -> DoctorFinding:
     """As long as this lasts, recordings are not archived."""
-    return DoctorFinding(ERROR, part, masked(message), masked(mend))
+    return DoctorFinding(ERROR, part, presentable(message), presentable(mend))
 
 
 def settings_error(part: str, problem: SettingsError) -> DoctorFinding:

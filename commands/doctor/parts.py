@@ -25,6 +25,7 @@ from recordings.care.checks import folder_of, room_left
 from recordings.catalogue.tables import HEAD
 from recordings.clock import utc_now
 from recordings.disk import reserve_of
+from recordings.messages import message_of
 from settings_platforms import on_network
 
 from .findings import DoctorFinding, error, ok, warning
@@ -229,7 +230,7 @@ def _try(url: str, backend: StorageBackend) -> Iterator[DoctorFinding]:
         backend.check()
         problem = _round_trip(backend, key, secrets.token_bytes(_SAMPLE_BYTES))
     except Exception as raised:  # a plugin's backend may raise anything
-        problem = str(raised) or type(raised).__name__
+        problem = message_of(raised)
     undeleted = _delete(backend, key)
     if problem:
         yield error("storage", f"{url}: {problem}", _AGAIN)
@@ -265,7 +266,7 @@ def _delete(backend: StorageBackend, key: str) -> str | None:
     try:
         backend.delete(key)
     except Exception as raised:  # a plugin's backend may raise anything
-        return str(raised) or type(raised).__name__
+        return message_of(raised)
     return None
 
 

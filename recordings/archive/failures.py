@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from recordings.errors import SourceDenied, SourceError, SourceMissing, SourceUnavailable, TapekeeperError
+from recordings.messages import message_of
 from recordings.model import Recording, State
 from recordings.retry_after import parse_retry_after
 
@@ -107,8 +108,8 @@ class RetryPolicy:
 
         `fetched`: the audio is in the store, so it does not matter how long Vonage keeps it.
         """
-        reason = _message(error)
-        if not hasattr(error, "retryable"):
+        reason = message_of(error)
+        if not hasattr(error, "retryable") and reason != type(error).__name__:
             reason = f"{type(error).__name__}: {reason}"
         if getattr(error, "blocked", False):
             state, delay = State.BLOCKED, self.blocked * self.chance(0.9, 1.1)
@@ -141,25 +142,18 @@ class RetryPolicy:
         return decision
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return str(error) or repr(error)
-    except Exception:  # a plugin's exception may fail even here
-        return type(error).__name__
-
-
 def plain(error: BaseException) -> BaseException:
     """An error of the same class and message, for plugins: without cause, context and traceback.
 
     What hangs on the original, such as a store's own exception with its request, is often sent to an error tracker.
     """
-    message = _message(error)
+    message = message_of(error)
     try:
         copy = type(error).__new__(type(error), message)
         copy.args = (message,)
         for name in ("retryable", "blocked", "retry_after"):
             if hasattr(error, name):
                 setattr(copy, name, getattr(error, name))
-        return copy if _message(copy) == message else TapekeeperError(message)
+        return copy if message_of(copy) == message else TapekeeperError(message)
     except Exception:  # a plugin's class may not bear this
         return TapekeeperError(message)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 from recordings.errors import TapekeeperError
+from recordings.messages import message_of
 from recordings.model import Copy, Recording, State
 from recordings.storage import StorageBackend
 
@@ -50,7 +51,7 @@ def _read_copy(copy: Copy, backend: StorageBackend | None, target: BinaryIO) -> 
             digest.update(piece)
             size += len(piece)
     except Exception as error:  # whatever a stranger's backend raises
-        return f"reading {copy.key} failed: {str(error) or type(error).__name__}"
+        return f"reading {copy.key} failed: {message_of(error)}"
     if copy.size not in (None, size) or copy.sha256 not in (None, digest.hexdigest()):
         return f"{copy.key} is damaged; see: flask recordings verify --repair."
     return None

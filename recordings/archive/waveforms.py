@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from recordings.catalogue.waveforms import WaveformClaim, Waveforms
 from recordings.errors import CatalogueUnavailable, StorageUnavailable, TapekeeperError
+from recordings.messages import message_of
 from recordings.model import Copy, Recording, State, Waveform
 from recordings.storage import StorageBackend
 from recordings.timeouts import NoAnswer, TimeLimit
@@ -116,14 +117,14 @@ class WaveformMaker:
     # --- What came of it ---------------------------------------------------------------------------------------------
 
     def _give_up(self, claim: WaveformClaim, problem: Unreadable) -> None:
-        self._waveforms.failed(claim, str(problem), final=True)
+        self._waveforms.failed(claim, message_of(problem), final=True)
         log.warning("No waveform of %s: %s It is not tried again.", claim.recording.recording_uuid, problem)
 
     def _note_failure(self, claim: WaveformClaim, error: Exception) -> None:
         if self._stopping.is_set():
             self._waveforms.give_back(claim)
             return
-        reason = str(error) or type(error).__name__
+        reason = message_of(error)
         again = self._waveforms.failed(claim, reason)
         if claim.attempts == 1 or not again:
             future = "It is tried again." if again else "It is not tried again."

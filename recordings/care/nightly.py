@@ -22,6 +22,7 @@ from recordings.catalogue import nightly
 from recordings.catalogue.database import Database
 from recordings.clock import iso_utc, utc_now
 from recordings.errors import CatalogueUnavailable, SourceError
+from recordings.messages import message_of
 from recordings.storage import StorageBackend
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class NightlyLists:
         next_step = "It is tried again at the next start." if final else "It is tried again in half an hour."
         log.warning(
             "%s has no list of the catalogue of yesterday: %s. %s NIGHTLY_LIST_DAYS=0 turns these lists off.",
-            *(url, str(error).rstrip(".") or type(error).__name__, next_step),
+            *(url, message_of(error).rstrip("."), next_step),
         )
         return final
 
@@ -125,7 +126,7 @@ class NightlyLists:
             for key in keys[: -self._days]:
                 backend.delete(key)
         except (Exception, SystemExit) as error:
-            log.warning("Old lists of the catalogue stay in %s: %s", url, str(error) or type(error).__name__)
+            log.warning("Old lists of the catalogue stay in %s: %s", url, message_of(error))
 
     def _lines(self, day: date) -> Iterable[dict[str, Any]]:
         about = {"day": str(day), "written_at": iso_utc(self._clock())}

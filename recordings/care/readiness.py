@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from recordings.masking import masked
+from recordings.messages import message_of, presentable
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ class _Part:
         try:
             warning = self.check.run()
         except BaseException as error:  # a plugin's check may raise anything, and may exit
-            problem = str(error) or type(error).__name__
-        self.result = _Result(self._ticks(), problem and masked(problem), warning and masked(warning))
+            problem = message_of(error)
+        self.result = _Result(self._ticks(), problem, warning and presentable(warning))
         self.began = None
         return self.check.soon if problem else self.check.every
 

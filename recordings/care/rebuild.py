@@ -20,6 +20,7 @@ from recordings.catalogue.database import Database
 from recordings.catalogue.leases import StoredAudio
 from recordings.catalogue.rebuild import ArchivedRecording, bring_in
 from recordings.clock import utc_now
+from recordings.messages import message_of
 from recordings.storage import ObjectInfo, StorageBackend
 
 from .verify import ASIDE
@@ -110,7 +111,7 @@ class Rebuild:
             content = read_sidecar(self._read(info), info.key)
             return self._prove(content)
         except (Exception, SystemExit) as error:  # a stranger's backend may raise anything; the others are imported
-            return str(error) or type(error).__name__
+            return message_of(error)
 
     def _read(self, info: ObjectInfo) -> bytes:
         """The sidecar's bytes. They are counted, too: a listing can be wrong."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from recordings.catalogue.inbox import Inbox, Interpret
 from recordings.errors import CatalogueUnavailable, TapekeeperError
-from recordings.masking import masked
+from recordings.messages import message_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def replay_each(inbox: Inbox, delivery_ids: Iterable[int], interpret: Interpret)
         except CatalogueUnavailable:
             raise
         except TapekeeperError as error:
-            yield Attempt(delivery_id, problem=masked(str(error)))
+            yield Attempt(delivery_id, problem=message_of(error))
         else:
             yield Attempt(delivery_id, replayed.before.outcome, replayed.accepted.outcome)
 
@@ -44,6 +44,6 @@ def adopt_each(inbox: Inbox, delivery_ids: Iterable[int], interpret: Interpret) 
         except CatalogueUnavailable:
             raise
         except TapekeeperError as error:
-            yield Attempt(delivery_id, problem=masked(str(error)))
+            yield Attempt(delivery_id, problem=message_of(error))
         else:
             yield Attempt(delivery_id, "conflict", "adopted")

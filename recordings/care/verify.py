@@ -18,6 +18,7 @@ from recordings.catalogue.copies import StoredCopy
 from recordings.catalogue.database import Database
 from recordings.errors import InvalidKey, TapekeeperError
 from recordings.keys import UUID, check_key
+from recordings.messages import message_of
 from recordings.model import State
 from recordings.storage import ObjectInfo, StorageBackend
 
@@ -94,7 +95,7 @@ class Verification:
         try:
             return self._compare(backend, copy)
         except (Exception, SystemExit) as error:  # whatever a stranger's backend raises: nothing is known of this copy
-            return _finding("unreachable", copy, f"It could not be checked: {_message(error)}")
+            return _finding("unreachable", copy, f"It could not be checked: {message_of(error)}")
 
     def strays(self) -> Iterator[Finding]:
         """Each object that belongs to no copy. A sidecar belongs to its audio."""
@@ -104,7 +105,7 @@ class Verification:
                 while batch := list(islice(objects, _BATCH)):
                     yield from self._unknown(storage, backend, batch)
             except (Exception, SystemExit) as error:  # of a stranger's backend: the other storages are still listed
-                yield Finding("unreachable", storage, "", None, f"It cannot be listed to its end: {_message(error)}")
+                yield Finding("unreachable", storage, "", None, f"It cannot be listed to its end: {message_of(error)}")
 
     # --- Copies ------------------------------------------------------------------------------------------------------
 
@@ -166,7 +167,3 @@ def _differs(copy: StoredCopy, size: int, sha256: str | None, source: str) -> Fi
 
 def _finding(kind: str, copy: StoredCopy, problem: str) -> Finding:
     return Finding(kind, copy.storage, copy.key, copy.recording_uuid, problem)
-
-
-def _message(error: BaseException) -> str:
-    return str(error) or type(error).__name__
