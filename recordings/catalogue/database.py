@@ -292,18 +292,21 @@ class Database:
             result.set_result(None)
 
     def _migrate_elsewhere(self, url: URL) -> tuple[str | None, str]:
-        """Migrate by the other address of this database, and prove by the usual one that it is the same database."""
+        """Migrate by the other address of this database, once it is proven that it leads to the same tables."""
         engine = PostgresEngine(url).engine
         try:
-            before, after = schema.migrate(engine)
+            with engine.connect() as there, self.engine.connect() as here:
+                # Twice: another process may make the first table between the two answers.
+                same = any(schema.place(there) == schema.place(here) for _ in range(2))
+            if not same:
+                raise CatalogueUnavailable(
+                    "MIGRATION_DATABASE_URL leads to another database than DATABASE_URL, or to another schema of it: "
+                    "nothing was changed. Write the same database into both, give both users the same search_path, or "
+                    "take MIGRATION_DATABASE_URL out."
+                )
+            return schema.migrate(engine)
         finally:
             engine.dispose()
-        if self._revision() != after:
-            raise CatalogueUnavailable(
-                "MIGRATION_DATABASE_URL leads to another database than DATABASE_URL: only that other one was migrated. "
-                "Write the same database into both, or take MIGRATION_DATABASE_URL out."
-            )
-        return before, after
 
     def _revision(self) -> str | None:
         with self.engine.connect() as connection:

@@ -33,6 +33,13 @@ PAUSES = (1, 2, 3, 5, 5, 10, 10, 10, 10)  # seconds between the attempts
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _TABLE_IN_USE = ("55P03", "40P01")
 
+# The same by each address of one database, also through a pooler: the server, the database, and the table, or where it
+# would be made. The time is a number, because each user may have a time zone of its own.
+_PLACE = (
+    "SELECT extract(epoch FROM pg_postmaster_start_time()), current_database(),"
+    " coalesce(CAST(CAST(to_regclass('alembic_version') AS oid) AS text), current_schema())"
+)
+
 
 def migrate(
     engine: Engine,
@@ -69,6 +76,11 @@ def current_revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def place(connection: Connection) -> tuple[object, ...]:
+    """Which server's tables a connection to Postgres uses, to be compared with another connection's."""
+    return tuple(connection.exec_driver_sql(_PLACE).one())
 
 
 def _attempt(engine: Engine, table_lock_seconds: float) -> tuple[str | None, str]:

@@ -149,10 +149,22 @@ def test_a_schema_that_is_up_to_date_needs_no_other_address(make_database):
     assert make_database(migration_url=nowhere).migrate() == (HEAD, HEAD)
 
 
-def test_another_database_in_the_place_of_ours_is_noticed(make_database, postgres_server_url):  # noqa: F811
+def test_another_database_in_the_place_of_ours_is_not_touched(make_database, postgres_server_url):  # noqa: F811
     url, drop = new_database(postgres_server_url)
-    database = make_database(migration_url=for_us(url))
+    load(url, OLD)
+    database, other = make_database(migration_url=for_us(url)), make_database(for_us(url))
     with pytest.raises(CatalogueUnavailable, match="MIGRATION_DATABASE_URL leads to another database"):
         database.migrate()
-    assert revision_of(database) == "0001"
+    assert [revision_of(database), revision_of(other)] == ["0001", "0001"]
+    other.close()
     drop()
+
+
+def test_another_schema_in_the_place_of_ours_is_not_touched(make_database, database_url):
+    with make_database().engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA elsewhere"))
+    elsewhere = f"{database_url}?options=-csearch_path%3Delsewhere"
+    database, other = make_database(migration_url=elsewhere), make_database(elsewhere)
+    with pytest.raises(CatalogueUnavailable, match="another schema of it: nothing was changed"):
+        database.migrate()
+    assert [revision_of(database), revision_of(other)] == ["0001", None]
