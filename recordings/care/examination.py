@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Protocol
 
 from recordings.catalogue import examinations
@@ -63,22 +64,23 @@ class Examination:
 
     def begin(self) -> bool:
         """Look at everything, in a thread. False: the last look has not ended."""
-        if not self._looks.begin():
+        turn = self._looks.begin()
+        if turn is None:
             return False
         try:
-            threading.Thread(target=self._run, name="tapekeeper-examination", daemon=True).start()
+            threading.Thread(target=self._run, args=(turn,), name="tapekeeper-examination", daemon=True).start()
         except BaseException:  # the system has no thread to give; the next look tries it again
-            self._looks.end(None)
+            self._looks.end(turn, None)
             raise
         return True
 
-    def _run(self) -> None:
+    def _run(self, turn: datetime) -> None:
         findings: list[examinations.Finding] | None = None
         try:
             findings = [examinations.Finding(row.level, row.part, row.message, row.mend) for row in self._examine()]
-        except Exception:
+        except (Exception, SystemExit):
             log.exception("The look at the whole deployment broke off; flask doctor does the same at a shell.")
         try:
-            self._looks.end(findings)
+            self._looks.end(turn, findings)
         except CatalogueUnavailable as error:
             log.warning("What the look at the whole deployment found is not kept; take another one. %s", error)

@@ -46,14 +46,14 @@ class Examinations:
         self.database = database
         self._clock = clock
 
-    def begin(self) -> bool:
-        """Take the turn for a look. False: another process takes one just now."""
+    def begin(self) -> datetime | None:
+        """Take the turn for a look, which is named by the time of its beginning. None: another one is being taken."""
         now = self._clock()
         statement = self.database.insert(figures).values(id=_TURN, counted_at=now, document="")
         free = or_(figures.c.counted_at <= now - _LONGEST, figures.c.counted_at > now + _LONGEST)  # a clock was wrong
         statement = statement.on_conflict_do_update(index_elements=["id"], set_={"counted_at": now}, where=free)
         with self.database.write() as connection:
-            return connection.execute(statement.returning(figures.c.id)).first() is not None
+            return now if connection.execute(statement.returning(figures.c.id)).first() else None
 
     def runs(self) -> bool:
         """Whether a look is being taken."""
@@ -62,10 +62,13 @@ class Examinations:
             began = connection.execute(since).scalar()
         return began is not None and abs(self._clock() - began) < _LONGEST
 
-    def end(self, findings: Iterable[Finding] | None) -> None:
-        """Give the turn back, and keep what was found in place of what was found before; None: the look broke off."""
+    def end(self, turn: datetime, findings: Iterable[Finding] | None) -> None:
+        """Give the turn back, and keep what was found in place of what was found before; None: the look broke off.
+
+        A look that took too long may have lost its turn to another one: that one's turn stays.
+        """
         with self.database.write() as connection:
-            connection.execute(delete(figures).where(figures.c.id == _TURN))
+            connection.execute(delete(figures).where(figures.c.id == _TURN, figures.c.counted_at == turn))
             if findings is not None:
                 values = {"counted_at": self._clock(), "document": json.dumps([asdict(row) for row in findings])}
                 statement = self.database.insert(figures).values(id=_RESULT, **values)

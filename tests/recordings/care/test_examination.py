@@ -54,9 +54,10 @@ def test_every_process_shows_it_and_none_takes_a_second_look_beside_it(until, pr
     assert there.last == here.last == Result(clock(), (FOUND,))
 
 
-def test_a_look_that_breaks_off_is_logged_and_the_next_one_begins(until, caplog, looks):
+@pytest.mark.parametrize("error", [RuntimeError("no thread"), SystemExit(3)])
+def test_a_look_that_breaks_off_is_logged_and_the_next_one_begins(until, caplog, looks, error):
     def examine():
-        raise RuntimeError("no thread")
+        raise error
         yield
 
     examination = Examination(examine, list, looks)
@@ -69,19 +70,25 @@ def test_a_look_that_breaks_off_is_logged_and_the_next_one_begins(until, caplog,
 
 
 def test_a_look_that_breaks_off_leaves_what_the_last_one_found(looks, clock):
-    assert looks.begin()
-    looks.end([FOUND])
-    assert looks.begin()
-    looks.end(None)
+    looks.end(looks.begin(), [FOUND])
+    looks.end(looks.begin(), None)
     assert looks.last() == Result(clock(), (FOUND,))
 
 
 def test_a_process_that_died_in_its_look_keeps_nobody_from_the_next(looks, clock):
     assert looks.begin()
     clock.move(599)
-    assert (looks.runs(), looks.begin()) == (True, False)
+    assert (looks.runs(), looks.begin()) == (True, None)
     clock.move(1)
-    assert (looks.runs(), looks.begin()) == (False, True)
+    assert (looks.runs(), looks.begin()) == (False, clock())
+
+
+def test_a_look_that_ends_after_its_time_leaves_the_turn_of_the_next_one(looks, clock):
+    slow = looks.begin()
+    clock.move(600)
+    assert looks.begin()
+    looks.end(slow, [FOUND])
+    assert (looks.runs(), looks.begin()) == (True, None)
 
 
 def test_without_a_thread_to_give_the_turn_is_given_back(looks, without_threads):

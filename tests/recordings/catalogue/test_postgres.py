@@ -260,10 +260,11 @@ def test_ends_of_sessions_and_looks_at_everything_are_shared(make_database, data
     one.end("one")
     assert (other.has_ended("one"), other.has_ended("other")) == (True, False)
     here, there = Examinations(database, clock=clock), Examinations(make_database(), clock=clock)
-    assert (here.begin(), there.begin(), there.runs()) == (True, False, True)
+    turn = here.begin()
+    assert (turn, there.begin(), there.runs()) == (clock(), None, True)
     found = Finding("ok", "disk", "There is room.", None)
     for _ in range(2):
-        here.end([found])
+        here.end(turn, [found])
     assert (there.runs(), there.last()) == (False, Result(clock(), (found,)))
 
 
