@@ -35,7 +35,7 @@ def put(
         size=_field(answer, "size"),
         sha256=_field(answer, "sha256", None),
         created=_field(answer, "created"),
-        uri=_field(answer, "uri", key),
+        uri=_address(answer) or key,
     )
 
 
@@ -70,7 +70,7 @@ def _info(key: str, answer: Any) -> ObjectInfo:
         content_type=_field(answer, "content_type", None),
         checksums=_field(answer, "checksums", None) or {},
         metadata=_field(answer, "metadata", None) or {},
-        uri=_field(answer, "uri", None),
+        uri=_address(answer),
     )
 
 
@@ -110,6 +110,7 @@ def read_back(backend: StorageBackend, key: str, check: Callable[[], None] = lam
 
 
 _REQUIRED = object()
+_LONGEST_ADDRESS = 4096  # characters
 
 
 def _field(answer: Any, name: str, default: Any = _REQUIRED) -> Any:
@@ -117,3 +118,9 @@ def _field(answer: Any, name: str, default: Any = _REQUIRED) -> Any:
     if value is _REQUIRED:
         raise ChecksumMismatch(f"The storage backend's answer lacks {name!r}, so nothing proves what it holds.")
     return value
+
+
+def _address(answer: Any) -> str | None:
+    """What the store calls the object, which only informs people; None for what no database can hold."""
+    uri = _field(answer, "uri", None)
+    return uri if isinstance(uri, str) and uri.isprintable() and len(uri) <= _LONGEST_ADDRESS else None

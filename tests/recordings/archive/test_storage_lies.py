@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from recordings.catalogue.tables import copies
 from recordings.model import State
 
 
@@ -163,6 +164,45 @@ def test_a_store_that_lies_is_not_believed(desk, vonage, liar, message):
     assert copy.state is State.WAITING
     assert message in copy.error
     assert (copy.sha256, copy.stored_at, desk.hooks.stored) == (None, None, [])
+
+
+class Babble(Exception):
+    retryable = True  # so it was foreseen, and no traceback is logged
+
+
+class Babbling(Memory):
+    """Its exceptions say what no database, no page and no terminal can hold, and very much of it."""
+
+    def put(self, key, source, *, content_type, metadata):
+        raise Babble("a\x00b half \ud800 \x1b]0;title\x07 " + "x" * 1_000_000)
+
+
+def test_whatever_a_store_says_at_a_failure_its_attempt_is_noted(desk, vonage):
+    desk.storage = Babbling()
+    (copy,) = desk.archive(vonage.add_file()).copies
+    assert (copy.state, copy.attempts) == (State.WAITING, 1)
+    assert copy.error.startswith("a\ufffdb half \ufffd ")
+    assert copy.error.isprintable()
+    assert len(copy.error) < 3000
+
+
+class OddAddress(Memory):
+    """Its addresses are what no database can hold, or no text at all."""
+
+    uri = None
+
+    @audio_only
+    def answer(self, key, answer):
+        return answer | {"uri": self.uri}
+
+
+@pytest.mark.parametrize("uri", [None, 7, b"memory:\xff", "memory:\ud800", "memory:\x00", "memory:" + "x" * 100_000])
+def test_whatever_address_a_store_tells_the_copy_is_stored(desk, vonage, rows, uri):
+    desk.storage = OddAddress()
+    desk.storage.uri = uri
+    desk.archive(vonage.add_file())
+    (copy,) = rows(copies)
+    assert (copy["state"], copy["uri"]) == ("stored", copy["key"])
 
 
 class AsObjects(Memory):
