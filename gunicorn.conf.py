@@ -99,7 +99,7 @@ def post_worker_init(worker: Any) -> None:
     usual: Any = signal.getsignal(signal.SIGTERM)
 
     def note_time(number: int, frame: Any) -> None:
-        worker.stop_asked = time.monotonic()
+        worker.stop_asked = getattr(worker, "stop_asked", time.monotonic())  # a second SIGTERM gives no more time
         usual(number, frame)
 
     signal.signal(signal.SIGTERM, note_time)
