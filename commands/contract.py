@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from .parts import with_parts
+from .parts import visible, with_parts
 
 if TYPE_CHECKING:
     from plugins.contract import CheckResult, Target
@@ -113,11 +113,12 @@ def _remove_folders(url: str, prefix: str) -> None:
 
 
 def _verdict(result: CheckResult) -> str:
+    detail = visible(result.detail)
     if result.broken:
-        return click.style(f"    BROKEN: {result.detail}", fg="red", bold=True)
+        return click.style(f"    BROKEN: {detail}", fg="red", bold=True)
     if result.warned:
-        return click.style(f"    WARNING: {result.detail}", fg="yellow")
-    return f"    {result.detail}" + (f", in {result.seconds:.1f} s" if result.tried else "")
+        return click.style(f"    WARNING: {detail}", fg="yellow")
+    return f"    {detail}" + (f", in {result.seconds:.1f} s" if result.tried else "")
 
 
 def _summarise(results: list[CheckResult], as_json: bool) -> None:

@@ -22,6 +22,17 @@ def visible(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def visible_lines(text: str) -> str:
+    """The same for text of several lines: their ends and the tabs stay."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in lines)
+
+
+def show(text: str, *, err: bool = False) -> None:
+    """Print text in which something stands that a stranger chose."""
+    click.echo(visible_lines(text), err=err)
+
+
 @contextmanager
 def opened(*, tolerant: bool = False) -> Iterator[Any]:
     """The parts of the program, each made at its first use, and all closed at the end.
@@ -35,13 +46,15 @@ def opened(*, tolerant: bool = False) -> Iterator[Any]:
             raise parts.problems[0]
         yield parts
     except CatalogueUnavailable as error:
-        raise click.ClickException(f"{error}\nCheck DATABASE_URL, and that the database is up.") from error
+        raise click.ClickException(
+            visible_lines(f"{error}\nCheck DATABASE_URL, and that the database is up.")
+        ) from error
     except UnicodeEncodeError as error:  # Python reads such bytes as surrogates, which no database takes
         raise click.ClickException(
             "An argument holds bytes that are no text here. Write it in UTF-8, with PYTHONUTF8=1 before the command."
         ) from error
     except (SettingsError, TapekeeperError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(visible_lines(str(error))) from error
     finally:
         parts.close()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from .parts import with_parts
+from .parts import show, with_parts
 
 if TYPE_CHECKING:
     from plugins.manager import Plugins
@@ -47,10 +47,10 @@ def _show(report: list[dict[str, Any]]) -> None:
     rows = [[_cell(plugin[column]) for column in _COLUMNS] for plugin in report]
     for row, plugin in zip(rows, report, strict=True):
         row[2] = f"{plugin['origin']} {plugin['file_or_distribution']}".strip()
-    click.echo(tabulate(rows, headers=_COLUMNS, disable_numparse=True))
+    show(tabulate(rows, headers=_COLUMNS, disable_numparse=True))
     for plugin in report:
         if plugin["problem"]:
-            click.echo(f"\n{plugin['name']} ({plugin['file_or_distribution']}): {plugin['problem']}", err=True)
+            show(f"\n{plugin['name']} ({plugin['file_or_distribution']}): {plugin['problem']}", err=True)
 
 
 def _cell(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from recordings.catalogue.as_json import delivery_as_json_object
 
 from .options import outcome_option, since_option
@@ -73,4 +73,4 @@ def _show_table(deliveries: Iterable[StoredDelivery]) -> None:
         return
     from tabulate import tabulate
 
-    click.echo(tabulate(rows, headers=["id", "received", "webhook", "outcome", "problem, or recording"]))
+    show(tabulate(rows, headers=["id", "received", "webhook", "outcome", "problem, or recording"]))

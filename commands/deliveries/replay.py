@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from commands.recordings.access_notes import note_access
 
 from .options import DeliveryNumber, outcome_option, since_option
@@ -67,7 +67,7 @@ def command(
     successes = []
     for attempt in replay_each(parts.inbox, wanted, parts.interpreter):
         text = attempt.problem or f"it was {attempt.before} before. {_MEANINGS[attempt.outcome or '']}"
-        click.echo(json.dumps(asdict(attempt)) if as_json else f"{attempt.id}: {text}")
+        show(json.dumps(asdict(attempt)) if as_json else f"{attempt.id}: {text}")
         successes.append(attempt.problem is None)
     if not as_json:
         click.echo(f"{sum(successes)} of {len(successes)} deliveries were taken in.", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from recordings.catalogue.as_json import delivery_as_json_object
 
 from .options import DeliveryNumber
@@ -37,7 +37,7 @@ def command(parts: Parts, delivery_id: int, as_json: bool) -> None:
     """
     stored = parts.inbox.find(delivery_id)
     particulars = delivery_as_json_object(stored) | _body(stored.delivery.body) | {"led_to": _led_to(parts, stored)}
-    click.echo(json.dumps(particulars) if as_json else _as_text(particulars))
+    show(json.dumps(particulars) if as_json else _as_text(particulars))
 
 
 def _body(body: bytes) -> dict[str, str]:

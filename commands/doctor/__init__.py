@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from commands.parts import opened
+from commands.parts import opened, visible
 from recordings.errors import TapekeeperError
+from recordings.messages import message_of
 from settings import SettingsError
 
 from .findings import ERROR, OK, WARNING, DoctorFinding, error, settings_error, warning
@@ -97,8 +98,8 @@ def _guarded(check: _Check, parts: Any) -> Iterator[DoctorFinding]:
         yield settings_error(check.part, problem)
     except TapekeeperError as problem:
         yield error(check.part, str(problem), check.mend)
-    except Exception as problem:  # a driver's or a plugin's own
-        yield error(check.part, f"{type(problem).__name__}: {problem}", check.mend)
+    except (Exception, SystemExit) as problem:  # a driver's or a plugin's own
+        yield error(check.part, f"{type(problem).__name__}: {message_of(problem)}", check.mend)
 
 
 def _show(finding: DoctorFinding, as_json: bool) -> None:
@@ -106,6 +107,6 @@ def _show(finding: DoctorFinding, as_json: bool) -> None:
         click.echo(json.dumps(asdict(finding)))
         return
     level = click.style(f"{finding.level:8}", fg=_COLOURS[finding.level])
-    click.echo(f"{level}{finding.part:11}{' '.join(finding.message.split())}")
+    click.echo(f"{level}{finding.part:11}{visible(' '.join(finding.message.split()))}")
     if finding.mend:
-        click.echo(f"{'':19}→ {finding.mend}")
+        click.echo(f"{'':19}→ {visible(finding.mend)}")

@@ -212,8 +212,8 @@ def storages(parts: Parts) -> Iterator[DoctorFinding]:
     for url in parts.settings.storage_url:
         try:
             backend = parts.plugins.backend(url, parts.settings.backend_env)
-        except Exception as problem:  # a plugin's backend may raise anything, and that is the finding
-            yield error("storage", f"{url}: {problem or type(problem).__name__}", _AGAIN)
+        except (Exception, SystemExit) as raised:  # a plugin's backend may raise anything, and that is the finding
+            yield error("storage", f"{url}: {message_of(raised)}", _AGAIN)
             continue
         try:
             yield from _try(url, backend)
@@ -229,7 +229,7 @@ def _try(url: str, backend: StorageBackend) -> Iterator[DoctorFinding]:
     try:
         backend.check()
         problem = _round_trip(backend, key, secrets.token_bytes(_SAMPLE_BYTES))
-    except Exception as raised:  # a plugin's backend may raise anything
+    except (Exception, SystemExit) as raised:  # a plugin's backend may raise anything
         problem = message_of(raised)
     undeleted = _delete(backend, key)
     if problem:
@@ -265,7 +265,7 @@ def _delete(backend: StorageBackend, key: str) -> str | None:
     """Delete the object. Returns what went wrong, or None."""
     try:
         backend.delete(key)
-    except Exception as raised:  # a plugin's backend may raise anything
+    except (Exception, SystemExit) as raised:  # a plugin's backend may raise anything
         return message_of(raised)
     return None
 

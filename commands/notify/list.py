@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from recordings.catalogue.as_json import plain
 from recordings.catalogue.outgoing import Progress
 
@@ -67,10 +67,10 @@ def _show_tables(states: list[NoticeState], events: Iterable[OutgoingEvent]) -> 
     from tabulate import tabulate
 
     if known:
-        click.echo(tabulate(known, headers=["told", "trouble", "number", "since", "last told"], disable_numparse=True))
+        show(tabulate(known, headers=["told", "trouble", "number", "since", "last told"], disable_numparse=True))
     if sent:
         headers = ["id", "created", "type", "recording or conversation", "state", "attempts", "answer"]
-        click.echo(tabulate(sent, headers=headers, disable_numparse=True))
+        show(tabulate(sent, headers=headers, disable_numparse=True))
 
 
 def _event_lines(events: Iterable[OutgoingEvent]) -> Iterator[list[Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from recordings.catalogue.outgoing import Progress, UnknownEvent
 
 if TYPE_CHECKING:
@@ -45,6 +45,6 @@ def command(parts: Parts, event_ids: tuple[int, ...], failed: bool) -> None:
             unknown += 1
             click.echo(str(error), err=True)
         else:
-            click.echo(f"{event.id}: {event.type} of {event.subject} is sent once more.")
+            show(f"{event.id}: {event.type} of {event.subject} is sent once more.")
     click.echo(f"{len(wanted) - unknown} of {len(wanted)} are due now.", err=True)
     sys.exit(1 if unknown else 0)

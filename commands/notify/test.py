@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from recordings.clock import utc_now
 from recordings.errors import TapekeeperError
 
@@ -69,8 +69,8 @@ def _tell(recipient: Addressee, title: str, text: str) -> str:
 
 def _was_sent(name: str, send: Callable[[], str]) -> bool:
     try:
-        click.echo(f"{name}: {send()}")
+        show(f"{name}: {send()}")
     except TapekeeperError as error:
-        click.echo(f"{name}: {error}", err=True)
+        show(f"{name}: {error}", err=True)
         return False
     return True

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import visible, with_parts
 from recordings.clock import utc_now
+from recordings.messages import message_of
 from recordings.model import Recording, State
 
 from .storage_argument import configured
@@ -96,7 +97,7 @@ def _check(replication: _Replication) -> None:
     try:
         replication.parts.storages[replication.storage].check()
     except Exception as error:  # a plugin's backend may raise anything
-        raise click.ClickException(f"{replication.storage} cannot be used: {error or type(error).__name__}") from error
+        raise click.ClickException(f"{replication.storage} cannot be used: {visible(message_of(error))}") from error
 
 
 def _run(replication: _Replication, total: int, jobs: int) -> Counter[str]:

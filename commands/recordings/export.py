@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 
 from .access_notes import note_access
 from .new_file import new_file
@@ -58,7 +58,7 @@ def command(
     path, write = chosen[0]
     problems = _export(parts, chosen_filter(options), path, write)
     for problem in problems:
-        click.echo(problem, err=True)
+        show(problem, err=True)
     sys.exit(1 if problems else 0)
 
 

@@ -11,6 +11,7 @@ import click
 
 from commands.parts import visible, with_parts
 from recordings.errors import TapekeeperError
+from recordings.messages import message_of
 
 from .storage_argument import configured
 
@@ -69,10 +70,10 @@ def command(parts: Parts, storage_url: str, deep: bool) -> None:
         sys.exit(INTERRUPTED)
     except TapekeeperError:
         raise
-    except Exception as error:  # whatever a stranger's backend raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's backend raises
         _summarise(outcomes)
         raise click.ClickException(
-            f"{storage} cannot be listed to its end: {error or type(error).__name__}. Repeat the command to go on."
+            f"{storage} cannot be listed to its end: {visible(message_of(error))}. Repeat the command to go on."
         ) from error
     _summarise(outcomes)
     sys.exit(1 if outcomes["skipped"] or outcomes["elsewhere"] or outcomes["busy"] else 0)

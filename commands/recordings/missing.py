@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from commands.since import parse_since
 
 if TYPE_CHECKING:
@@ -55,4 +55,4 @@ def _show_table(calls: Iterable[Call]) -> None:
         return
     from tabulate import tabulate
 
-    click.echo(tabulate(rows, headers=[name.replace("_", " ") for name in _COLUMNS], disable_numparse=True))
+    show(tabulate(rows, headers=[name.replace("_", " ") for name in _COLUMNS], disable_numparse=True))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from recordings.catalogue.as_json import as_json_object, plain
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(parts: Parts, recording_uuid: str, as_json: bool) -> None:
             "call_events": [plain(row) for row in listing.call_history(parts.database, recording)],
             "transcriptions": [plain(row) for row in listing.transcripts(parts.database, recording)],
         }
-        click.echo(json.dumps(particulars) if as_json else _as_text(particulars))
+        show(json.dumps(particulars) if as_json else _as_text(particulars))
 
 
 def recordings_with(database: Database, recording_uuid: str) -> list[Recording]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from commands.parts import with_parts
+from commands.parts import show, with_parts
 from commands.since import parse_since
 from recordings.care import media_api
 from recordings.care.media_api import MediaLibrary
@@ -129,4 +129,4 @@ def _show_table(candidates: Iterable[Candidate]) -> None:
         return
     from tabulate import tabulate
 
-    click.echo(tabulate(rows, headers=["id", "created", "size", "known, or fits the call"], disable_numparse=True))
+    show(tabulate(rows, headers=["id", "created", "size", "known, or fits the call"], disable_numparse=True))
