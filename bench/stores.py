@@ -14,7 +14,7 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from simulator.application import ROOT
-from tests.services.emulators import azurite, connection_string, gcs_emulator, running_alone
+from tests.services.emulators import azurite, connection_string, gcs_emulator, running_alone, strict_gcs
 from tests.services.moto_s3 import EXAMPLE, moto_s3
 
 from .stage import Options, folder
@@ -128,14 +128,14 @@ def _folder() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _gcs_sink() -> Iterator[dict[str, str]]:
-    with running_alone("tests.fakes.strict_gcs", "bench", "--null-sink") as address:
+    with strict_gcs("bench", null_sink=True) as address:
         yield {"BENCH_TARGET": address}
 
 
 @contextmanager
 def _azure_sink() -> Iterator[dict[str, str]]:
     with running_alone("bench.sinks") as address:
-        yield {"BENCH_TARGET": address}
+        yield {"BENCH_TARGET": connection_string(address)}
 
 
 @contextmanager
@@ -147,9 +147,10 @@ def _gcs_emulator() -> Iterator[dict[str, str]]:
 @contextmanager
 def _azurite() -> Iterator[dict[str, str]]:
     with azurite() as address:
-        with BlobServiceClient.from_connection_string(connection_string(address)) as service:
+        target = connection_string(address)
+        with BlobServiceClient.from_connection_string(target) as service:
             service.create_container("bench")
-        yield {"BENCH_TARGET": address}
+        yield {"BENCH_TARGET": target}
 
 
 @contextmanager
