@@ -11,6 +11,7 @@ from recordings.catalogue import schema
 from recordings.catalogue.database import LOCK_SECONDS
 from recordings.catalogue.tables import HEAD
 from recordings.errors import CatalogueUnavailable
+from tests.docs.pages import sources
 from tests.fixtures.schemas.dumps import load
 from tests.fixtures.schemas.make import FOLDER
 from tests.services.databases import NotInstalled, new_database
@@ -129,7 +130,7 @@ def test_a_user_without_the_right_to_change_tables_uses_what_another_one_changed
     page = (FOLDER.parents[2] / "docs/upgrade.md").read_text()
     with owner.engine.begin() as connection:
         connection.execute(text("CREATE ROLE app LOGIN"))
-        connection.exec_driver_sql(page.split("```sql\n")[1].split("```")[0])
+        connection.exec_driver_sql(sources(page, "sql")[0])
     as_app = private_postgres.url.replace("postgres@", "app@", 1)
     app = make_database(for_us(as_app))
     with pytest.raises(Exception, match="must be owner"):
