@@ -24,11 +24,12 @@ from recordings.catalogue.intake import Intake
 from recordings.catalogue.keys import shared_key
 from recordings.catalogue.leases import Leases
 from recordings.catalogue.listing import find
-from recordings.catalogue.nightly import take_turn, whole_catalogue
+from recordings.catalogue.nightly import whole_catalogue
 from recordings.catalogue.sessions import Sessions
 from recordings.catalogue.tables import metadata
 from recordings.catalogue.throttle import TRIES_BY_ADDRESS, Throttle
 from recordings.catalogue.tokens import Tokens
+from recordings.catalogue.turns import NIGHTLY_LIST, take_turn
 from recordings.catalogue.waveforms import Waveforms, measured
 from recordings.errors import CatalogueUnavailable
 from recordings.model import State, Waveform
@@ -191,7 +192,7 @@ def test_the_nightly_list_is_one_workers_turn_and_holds_everything_on_postgres(m
     databases, length = [make_database() for _ in range(4)], timedelta(minutes=25)
     for _ in range(2):
         with ThreadPoolExecutor(4) as pool:
-            turns = list(pool.map(lambda database: take_turn(database, clock(), length), databases))
+            turns = list(pool.map(lambda database: take_turn(database, NIGHTLY_LIST, clock(), length), databases))
         assert turns.count(True) == 1
         clock.move(length.total_seconds())
     assert len(list(whole_catalogue(databases[0]))) == 1
