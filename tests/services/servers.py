@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
 from tests.services.databases import NotInstalled, PrivatePostgres, new_database
 
 
-def give_up(missing: NotInstalled) -> None:
+def give_up(missing: NotInstalled) -> NoReturn:
     """Skip this test, or fail it where everything has to be there."""
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(f"With CI=true everything is tested, but: {missing}")
