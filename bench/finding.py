@@ -23,6 +23,7 @@ from recordings.catalogue.tables import calls, copies, recordings
 from recordings.model import State
 from recordings.timeouts import Deadline
 from tests.services.databases import NotInstalled, PrivatePostgres, new_database
+from tests.services.servers import sqlalchemy_url
 
 from .stage import Options, folder
 from .table import Goal, Row, at_most
@@ -240,7 +241,7 @@ def _postgres() -> Iterator[tuple[str, str]]:
     """The URLs of two empty databases."""
     with PrivatePostgres() as server:
         urls, drops = zip(*(new_database(server.url) for _ in range(2)), strict=True)
-        small, large = (url.replace("postgres://", "postgresql+psycopg://", 1) for url in urls)
+        small, large = map(sqlalchemy_url, urls)
         yield small, large
         for drop in drops:
             with suppress(OSError):
