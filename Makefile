@@ -1,6 +1,6 @@
 # make demo   the whole job against a pretend Vonage, with real audio; in a terminal it serves until Ctrl-C
 # make test   everything that must hold
-# make everything  that and what takes longer: images, Debian from nothing, storms, the API against its document (an hour)
+# make everything  that and what takes longer: images, Debian from nothing, lowest versions, storms, benchmarks (an hour)
 # make quick  the tests that need no whole deployment
 # make bench  measured beside the alternatives, into docs/benchmarks.md (25 minutes, on a machine at rest)
 # make conformance  the JSON API against its own document (two minutes)
@@ -34,6 +34,7 @@ test: lint build/azurite
 everything: CHAOS ?= --recordings 2000 --kills 200 --fuzz 20000
 everything: test conformance
 	@$(BIN)/python -m pytest tests --long -m long $(PYTEST)
+	@$(MAKE) --no-print-directory lowest
 	@$(BIN)/python tests/chaos/run.py $(CHAOS)
 	@$(MAKE) --no-print-directory bench
 

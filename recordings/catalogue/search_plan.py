@@ -66,17 +66,16 @@ def plan_for(connection: Connection, filter: RecordingFilter, few: int) -> Plan:
         rest = tuple(condition for name, condition in conditions.items() if name != "number")
         return Plan(((recordings.c.id.in_(rows),),), rest, False)
     if filter.states == (State.FETCHING,) and filter.storage is None:
-        in_work = recordings.c.id.in_(select(copies.c.recording_id).where(copies.c.state == State.FETCHING.value))
-        return Plan(((in_work,),), tuple(conditions.values()), False)
+        return Plan(((_in_work(),),), tuple(conditions.values()), False)
     states = _leading_states(filter)
     if states and (State.STORED not in states or filter.number is None or filter.number_match != "exact"):
         done = () if filter.storage else ("states",)
-        return _branched(conditions, tuple((recordings.c.state == state.value,) for state in states), done)
+        return _branched(filter, conditions, tuple((recordings.c.state == state.value,) for state in states), done)
     if filter.number and filter.number_match == "exact":
-        return _branched(conditions, _exact_number(filter.number), ("number",))
+        return _branched(filter, conditions, _exact_number(filter.number), ("number",))
     if filter.flow is not None:
-        return _branched(conditions, ((recordings.c.flow == filter.flow,),), ("flow",))
-    return _branched(conditions, ((),), ())
+        return _branched(filter, conditions, ((recordings.c.flow == filter.flow,),), ("flow",))
+    return _branched(filter, conditions, ((),), ())
 
 
 def _led(conditions: dict[str, ColumnElement[bool]], leader: str, *, sparse: bool) -> Plan:
@@ -85,10 +84,14 @@ def _led(conditions: dict[str, ColumnElement[bool]], leader: str, *, sparse: boo
 
 
 def _branched(
-    conditions: dict[str, ColumnElement[bool]], branches: tuple[Conditions, ...], done: tuple[str, ...]
+    filter: RecordingFilter,
+    conditions: dict[str, ColumnElement[bool]],
+    branches: tuple[Conditions, ...],
+    done: tuple[str, ...],
 ) -> Plan:
     others = {name: condition for name, condition in conditions.items() if name not in done}
-    return Plan(branches, tuple(others.values()), bool(set(others) - {"with_empty"}))  # nearly all rows meet that one
+    met_by_most = {"with_empty"} if State.FETCHING in filter.states else {"with_empty", "in_work"}
+    return Plan(branches, tuple(others.values()), bool(set(others) - met_by_most))
 
 
 # --- Conditions ------------------------------------------------------------------------------------------------------
@@ -112,7 +115,8 @@ def _each_condition(filter: RecordingFilter) -> Iterator[tuple[str, ColumnElemen
     elif filter.states:
         yield "states", _hidden(own.state).in_({state_kept(state).value for state in filter.states})
         if (State.FETCHING in filter.states) != (State.PENDING in filter.states):
-            yield "in_work", or_(_hidden(own.state) != State.PENDING.value, _in_work(State.FETCHING in filter.states))
+            in_work = _in_work() if State.FETCHING in filter.states else ~_in_work()
+            yield "in_work", or_(_hidden(own.state) != State.PENDING.value, in_work)
     if filter.number:
         yield "number", _like(filter)
     if filter.flow is not None:
@@ -141,10 +145,12 @@ def _has_copy(filter: RecordingFilter) -> ColumnElement[bool]:
     return its_copy
 
 
-def _in_work(wanted: bool) -> ColumnElement[bool]:
-    """Whether a worker is fetching a copy of the recording, or whether none is: the row does not tell."""
-    fetching = exists().where(copies.c.recording_id == recordings.c.id, _hidden(copies.c.state) == State.FETCHING.value)
-    return fetching if wanted else ~fetching
+def _in_work() -> ColumnElement[bool]:
+    """Whether a worker is fetching a copy of the recording: its row does not tell.
+
+    Those in work are so few that they are read once, and each row is compared with them.
+    """
+    return recordings.c.id.in_(select(copies.c.recording_id).where(copies.c.state == State.FETCHING.value))
 
 
 def _transcript() -> ColumnElement[bool]:
