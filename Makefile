@@ -19,7 +19,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 # The lists are whole, so pip has nothing to resolve: an old one may reach for a newer release that no list knows.
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
+INSTALL := install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps
 
 .PHONY: demo test everything quick lint check bench conformance api-docs settings-docs chaos lock lowest pythons sbom licences schemas \
         vendor screenshots clean
@@ -65,24 +65,24 @@ chaos: .venv/dev
 
 .venv/runtime: requirements.txt | .venv/bin/python
 	@echo "Installing what the app needs into .venv (once) …"
-	@$(PIP) -r requirements.txt
+	@$(BIN)/pip $(INSTALL) -r requirements.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt | .venv/bin/python
 	@echo "Installing what the tests need into .venv (once) …"
-	@$(PIP) -r requirements-dev.txt
+	@$(BIN)/pip $(INSTALL) -r requirements-dev.txt
 	@touch $@ .venv/runtime
 
 .venv/bench: requirements-bench.txt | .venv/bin/python
 	@echo "Installing what the benchmarks need into .venv (once) …"
-	@$(PIP) -r requirements-bench.txt
+	@$(BIN)/pip $(INSTALL) -r requirements-bench.txt
 	@touch $@
 
 # In a virtual environment of its own: the application's must not hold its many packages.
 build/schemathesis: tests/schemathesis/requirements.txt | .venv/bin/python
 	@echo "Installing schemathesis into build/ (once) …"
 	@rm -rf $@ && $(BIN)/python -m venv $@
-	@$@/bin/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
+	@$@/bin/pip $(INSTALL) -r $<
 	@touch $@
 
 # A real Azure Blob emulator, for which Node.js is needed; without it its tests say that they were skipped.
@@ -139,13 +139,13 @@ build/python-%: requirements-dev.txt | .venv/dev
 build/runtime: requirements.txt | .venv/bin/python
 	@echo "Installing what is deployed, and nothing else, into $@ (once) …"
 	@rm -rf $@ && $(BIN)/python -m venv --without-pip $@
-	@$(BIN)/pip --python $@/bin/python install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
+	@$(BIN)/pip --python $@/bin/python $(INSTALL) -r $<
 	@touch $@
 
 build/cyclonedx: tests/supply/sbom.txt | .venv/bin/python
 	@echo "Installing cyclonedx-py into build/ (once) …"
 	@rm -rf $@ && $(BIN)/python -m venv $@
-	@$@/bin/pip install --quiet --disable-pip-version-check --no-input --require-hashes --no-deps -r $<
+	@$@/bin/pip $(INSTALL) -r $<
 	@touch $@
 
 sbom: build/runtime build/cyclonedx

@@ -23,7 +23,9 @@ keepalive = 130
 # connections and the `CLOSE_SECONDS` that the parts take: see `closing.py`. After that time gunicorn kills.
 # https://devcenter.heroku.com/articles/dynos#shutdown
 graceful_timeout = 25
-_CLOSE_SECONDS = 5  # the last part of it: replies that take longer are cut. Archiving ends while they are written.
+# The last part of it, kept for closing: replies that are not finished by then are cut. Archiving ends while they are
+# written.
+_AFTER_REPLIES_SECONDS = 5
 _LOAD_SECONDS = 20  # after a HUP, for the new processes to load the app
 _LAST_SECONDS = 1.5  # of `graceful_timeout`: when they begin everything is closed
 timeout = 60
@@ -95,7 +97,7 @@ def post_worker_init(worker: Any) -> None:
     wiring.start_embedded_worker()
     worker.stop_beside = wiring.stop_archiving
     worker.stop_seconds = worker.cfg.graceful_timeout
-    worker.cfg.set("graceful_timeout", max(1, worker.stop_seconds - _CLOSE_SECONDS))  # in this process alone
+    worker.cfg.set("graceful_timeout", max(1, worker.stop_seconds - _AFTER_REPLIES_SECONDS))  # in this process alone
     usual: Any = signal.getsignal(signal.SIGTERM)
 
     def note_time(number: int, frame: Any) -> None:

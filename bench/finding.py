@@ -23,6 +23,7 @@ from recordings.catalogue.tables import calls, copies, recordings
 from recordings.model import State
 from recordings.timeouts import Deadline
 from tests.services.databases import NotInstalled, PrivatePostgres, new_database
+from tests.services.servers import sqlalchemy_url
 
 from .stage import Options, folder
 from .table import Goal, Row, at_most
@@ -30,11 +31,11 @@ from .table import Goal, Row, at_most
 SMALL, LARGE, QUICK_LARGE = 1_000, 1_000_000, 30_000
 TRIES, QUICK_TRIES = 200, 50
 FLOOR, TWICE = 10.0, 2.0  # milliseconds below which two times count as alike; how far apart larger ones may be
-REASON = (
-    "a page also counts what was found, up to 10,000; in the small catalogue there are at most 1,000 to count, and "
-    "often fewer than a page shows."
-)
-NUMBER_REASON = "up to 10,000 recordings with such a number are counted and sorted."
+# What was measured apart, at 100,000 recordings: the page and the count. Of other rows nobody knows yet.
+REASONS = {
+    "SQLite: a week": "in the large catalogue 50 recordings are read for a page, in the small one a few.",
+    "SQLite: a storage": "a page also counts what was chosen, up to 10,000 recordings; the small catalogue has 1,000.",
+}
 NUMBER_GOAL = 100.0  # milliseconds, of the beginning or the end of a number
 BEGIN, DAYS = datetime(2023, 11, 22, tzinfo=UTC), 3 * 365
 STORAGES = ("file:///tapes", "gs://tapes")
@@ -66,12 +67,13 @@ def run(options: Options) -> tuple[list[Row], list[str]]:
 
 
 def _row(name: str, what: str, small: list[float], large: list[float], size: int) -> Row:
-    early, late = (_percentile95(waits) for waits in (small, large))
+    title, early, late = f"{name}: {what}", _percentile95(small), _percentile95(large)
     if "number" in what and "whole" not in what:
-        goal = at_most(NUMBER_GOAL, " ms", late, NUMBER_REASON)
+        goal = at_most(NUMBER_GOAL, " ms at p95", late)
     else:
-        goal = Goal(f"p95: ratio ≤ {TWICE:g}, or ≤ {FLOOR:g} ms", late <= max(FLOOR, TWICE * early), REASON)
-    return Row(f"{name}: {what}", _shown(large), f"{size:,} recordings", _shown(small), late / early, goal)
+        is_met = late <= max(FLOOR, TWICE * early)
+        goal = Goal(f"p95: ratio ≤ {TWICE:g}, or ≤ {FLOOR:g} ms", is_met, REASONS.get(title, ""))
+    return Row(title, _shown(large), f"{size:,} recordings", _shown(small), late / early, goal)
 
 
 def _shown(waits: list[float]) -> str:
@@ -234,7 +236,7 @@ def _postgres() -> Iterator[tuple[str, str]]:
     """The URLs of two empty databases."""
     with PrivatePostgres() as server:
         urls, drops = zip(*(new_database(server.url) for _ in range(2)), strict=True)
-        small, large = (url.replace("postgres://", "postgresql+psycopg://", 1) for url in urls)
+        small, large = map(sqlalchemy_url, urls)
         yield small, large
         for drop in drops:
             with suppress(OSError):

@@ -44,8 +44,8 @@ def pace() -> float:
     """Milliseconds that a fixed piece of Python and of C took: the machine's speed at this moment."""
     began = time.perf_counter()
     digest = hashlib.sha256(bytes(32 * 1024 * 1024)).digest()
-    total = sum(number * digest[number % 32] for number in range(500_000))
-    return (time.perf_counter() - began) * 1000 if total else 0.0
+    sum(number * digest[number % 32] for number in range(500_000))
+    return (time.perf_counter() - began) * 1000
 
 
 def _processor() -> str:

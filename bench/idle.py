@@ -16,7 +16,6 @@ from .table import Row, below, spread
 SETTLE, SECONDS, ROUNDS = 70, 20, 3  # the first minute after a recording is when its waveform waits to be made
 QUICK_SETTLE, QUICK_SECONDS, QUICK_ROUNDS = 3, 5, 1
 GOAL = 1.0
-REASON = "the housekeeping of a first minute was still to be done, or another process woke this one."
 
 
 def run(options: Options) -> tuple[list[Row], list[str]]:
@@ -31,7 +30,7 @@ def run(options: Options) -> tuple[list[Row], list[str]]:
         time.sleep(settle)
         shares = [_percent(deployments, seconds) for _ in range(rounds)]
     rows = [
-        Row(f"idle: {mode}", spread(side, " %"), goal=below(GOAL, " % of one core", max(side), REASON))
+        Row(f"idle: {mode}", spread(side, " %"), goal=below(GOAL, " % of one core", max(side)))
         for mode, side in zip(able, zip(*shares, strict=True), strict=True)
     ]
     return rows, [

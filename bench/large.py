@@ -65,9 +65,7 @@ def _rows(
     what = f"{size // MIB} MiB to disk"
     mine, curl, same, other = ([size / MIB / cost.seconds for cost in side] for side in (ours, plain, checked, theirs))
     added, peaks, sdks = ([cost.memory for cost in side] for side in (ours, plain, theirs))
-    goal = at_most(
-        MEMORY_GOAL, " MiB", max(added), "the process that archives also serves, and its memory counts as well."
-    )
+    goal = at_most(MEMORY_GOAL, " MiB", max(added))
     return [
         compared(what, mine, "curl, fsync and sha256sum", same, " MiB/s", least=SPEED_GOAL, reason=reason),
         compared(what, mine, "curl alone, no fsync", curl, " MiB/s"),

@@ -176,14 +176,20 @@ def _play(port: int, cookie: str, replies: Any, ready: Any) -> None:
 
 
 def _answers(port: int, seconds: float) -> list[float]:
-    """Milliseconds of each answer, asked for at a steady pace over one connection."""
+    """Milliseconds from when each call was due until its answer, at a steady pace over one connection.
+
+    An answer that is late makes the next call late, and that call's wait counts from when it was due: callers do not
+    wait for one another.
+    """
     waits: list[float] = []
     signer = Signer(SIGNATURE_SECRET, "a1b2c3d", APPLICATION_ID)
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         began = time.perf_counter()
-        while (passed := time.perf_counter() - began) < seconds:
-            time.sleep(max(0.0, len(waits) * ANSWER_SECONDS - passed))
-            waits.append(_answer(connection, *_call(signer)))
+        while (due := len(waits) * ANSWER_SECONDS) < seconds:
+            body, headers = _call(signer)
+            time.sleep(max(0.0, began + due - time.perf_counter()))
+            _answer(connection, body, headers)
+            waits.append((time.perf_counter() - began - due) * 1000)
     return waits
 
 
@@ -193,11 +199,9 @@ def _call(signer: Signer) -> tuple[bytes, Mapping[str, str]]:
     return body, {"Authorization": authorization or "", "Content-Type": "application/json"}
 
 
-def _answer(connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str]) -> float:
-    began = time.perf_counter()
+def _answer(connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str]) -> None:
     connection.request("POST", "/webhooks/answer", body, headers)
     reply = connection.getresponse()
     reply.read()
     if reply.status != 200:
         raise RuntimeError(f"A call was answered {reply.status}.")
-    return (time.perf_counter() - began) * 1000

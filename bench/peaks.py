@@ -6,7 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,14 @@ MIB = 1024 * 1024
 MINUTES, QUICK_MINUTES = 120, 10
 ROUNDS, QUICK_ROUNDS = 3, 1
 MOST_CPU, MOST_ADDED = 30.0, 16.0  # seconds for two hours, and MiB
-DECODE = "import soundfile, sys\nfor _ in soundfile.blocks(sys.argv[1], 65536, dtype='int16'): pass"
+# Its start is not counted: only decoding is, as of a program that has loaded its libraries.
+DECODE = """
+import soundfile, sys, time
+began = time.process_time()
+for _ in soundfile.blocks(sys.argv[1], 65536, dtype="int16"):
+    pass
+print(time.process_time() - began)
+"""
 _SAMPLE = Path(__file__).resolve().parent.parent / "simulator" / "audio" / "dialogue.mp3"
 
 
@@ -32,7 +38,6 @@ class Cost:
     """One waveform, and what its process took; `peak` in bytes, read when it asked for bytes last."""
 
     waveform: Waveform
-    wall: float
     cpu: float
     peak: int
 
@@ -51,8 +56,8 @@ def run(options: Options) -> tuple[list[Row], list[str]]:
     for cost in ours:
         _check(short.waveform, cost.waveform, repeats)
     return _rows(minutes, short, ours, theirs), [
-        f"{rounds} rounds at the lowest priority; a recording of {short.waveform.seconds:.0f} s takes "
-        f"{short.cpu:.2f} processor seconds",
+        f"{rounds} rounds; ours with the start of its process, decoding alone without",
+        f"a recording of {short.waveform.seconds:.0f} s takes {short.cpu:.2f} processor seconds",
         f"the decoder's process holds {max(cost.peak for cost in ours) / MIB:.0f} MiB in all, and ends with its work",
     ]
 
@@ -63,27 +68,26 @@ def _rows(minutes: int, short: Cost, ours: Sequence[Cost], theirs: Sequence[floa
     most = MOST_CPU * minutes / MINUTES + short.cpu
     row = compared(f"{what}: processor time", cpu, "soundfile decodes alone", theirs, " s")
     return [
-        replace(row, goal=at_most(round(most, 1), " s", max(cpu), "each sample is decoded and compared.")),
+        replace(row, goal=at_most(round(most, 1), " s", max(cpu))),
         Row(
             f"{what}: memory more than for {short.waveform.seconds:.0f} seconds",
             spread(added, " MiB"),
-            goal=at_most(MOST_ADDED, " MiB", max(added), "the peaks are held until the end of the recording."),
+            goal=at_most(MOST_ADDED, " MiB", max(added)),
         ),
     ]
 
 
 def _decode(file: Path) -> float:
-    """Processor seconds of a process that decodes the file and throws the samples away."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Processor seconds that it takes to decode the file and throw the samples away."""
     # mpg123 complains where one copy of the sample ends and the next begins.
-    subprocess.run([sys.executable, "-c", DECODE, str(file)], check=True, stderr=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    command = [sys.executable, "-c", DECODE, str(file)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return float(done.stdout)
 
 
 def _measure(sample: bytes, times: int) -> Cost:
     """Measure the sample's frames, again and again: an mp3 has no header but those of its frames."""
-    began, before, peaks = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN), [0]
+    before, peaks = resource.getrusage(resource.RUSAGE_CHILDREN), [0]
     others = set(forked_by(os.getpid()))  # an earlier benchmark may have left a process that waits
 
     def fetch(start: int, end: int) -> bytes:
@@ -96,7 +100,7 @@ def _measure(sample: bytes, times: int) -> Cost:
     waveform = Decoder().waveform(times * len(sample), fetch)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(waveform, time.monotonic() - began, cpu, max(peaks))
+    return Cost(waveform, cpu, max(peaks))
 
 
 def _check(short: Waveform, long: Waveform, repeats: int) -> None:

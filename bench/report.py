@@ -44,8 +44,8 @@ writes this page; nobody writes into it by hand.
 
 A figure is the median of its rounds, with the smallest and the largest in brackets. Both sides take turns in each
 round, because the speed of a machine drifts: **the ratio, ours divided by theirs, is the median of the rounds' own
-ratios**. A missed goal says why. Everything runs on the same cores: what is measured, the pretend Vonage that serves
-the audio, and whoever asks."""
+ratios**. A missed goal says why, where that is known. Everything runs on the same cores: what is measured, the pretend
+Vonage that serves the audio, and whoever asks."""
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
+UNKNOWN = "nobody has looked into it yet."
 HEADERS = ("what", "ours", "beside", "theirs", "ratio", "goal", "")
 
 
 @dataclass(frozen=True)
 class Goal:
-    """`text` says what is wanted; `reason` is a sentence that says why it is missed, and is shown only then."""
+    """`text` says what is wanted. `reason` is shown only when the goal is missed: a sentence about this very row.
+
+    Without a reason nobody has looked into it yet, and the report says so: a guess would keep people from looking.
+    """
 
     text: str
     met: bool
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not self.reason:
-            raise ValueError(f"The goal {self.text!r} needs a sentence that says why it may be missed.")
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def compared(
 ) -> Row:
     """Both sides, measured in rounds that took turns. The ratio is the median of the rounds' own: noise hits both.
 
-    `least` or `most` bounds that ratio. `reason` says why this goal is missed.
+    `least` or `most` bounds that ratio. `reason` is that of the `Goal`.
     """
     ratio = statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
     goal = None
@@ -68,12 +68,12 @@ def compared(
     return Row(what, spread(ours, unit), peer, spread(theirs, unit), ratio, goal)
 
 
-def at_most(most: float, unit: str, value: float, reason: str) -> Goal:
+def at_most(most: float, unit: str, value: float, reason: str = "") -> Goal:
     """A goal for a figure of ours alone."""
     return Goal(f"≤ {most:g}{unit}", value <= most, reason)
 
 
-def below(most: float, unit: str, value: float, reason: str) -> Goal:
+def below(most: float, unit: str, value: float, reason: str = "") -> Goal:
     """A goal for a figure of ours alone, which must not reach the bound itself."""
     return Goal(f"< {most:g}{unit}", value < most, reason)
 
@@ -93,12 +93,12 @@ def table(rows: Sequence[Row], style: str = "simple") -> str:
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
-    """Why goals are missed: a sentence a line, after the rows that it is about."""
+    """Why goals are missed, as far as that is known: a sentence a line, after the rows that it is about."""
     about: dict[str, list[str]] = {}
     for row in rows:
         if row.goal and row.missed:
             name = f"{row.what}, beside {row.peer}" if row.peer else row.what
-            about.setdefault(row.goal.reason, []).append(name)
+            about.setdefault(row.goal.reason or UNKNOWN, []).append(name)
     return [f"{'; '.join(names)}. Why: {reason}" for reason, names in about.items()]
 
 

@@ -21,7 +21,7 @@ _CROWDED = "Too many exports run at this moment. Try again in a minute."
 
 
 class Exports:
-    """The exports of one process, of pages and API together: two at once, without other `places`."""
+    """The exports of one process, of pages and API together: two at once, unless other `places` are given."""
 
     def __init__(self, places: threading.BoundedSemaphore | None = None) -> None:
         self._places = places or threading.BoundedSemaphore(_AT_ONCE)

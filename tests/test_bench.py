@@ -11,7 +11,7 @@ import pytest
 from bench import report
 from bench.report import Section
 from bench.stage import LeftOut, Options
-from bench.table import Goal, Row, at_most, below, compared, reasons, table
+from bench.table import UNKNOWN, Row, at_most, below, compared, reasons, table
 from tests.test_house import ROOT
 
 REASON = "each event is committed."
@@ -51,15 +51,14 @@ def test_a_goal_says_why_it_is_missed_and_only_then():
     assert reasons([FAST, SLOW]) == [f"events, beside no-op. Why: {REASON}"]
 
 
-def test_no_goal_is_without_a_reason():
-    with pytest.raises(ValueError, match="needs a sentence"):
-        Goal("ratio ≥ 1", True, "")
+def test_a_missed_goal_into_which_nobody_has_looked_says_so():
+    assert reasons([Row("idle", "2.0 %", goal=below(1.0, " %", 2.0))]) == [f"idle. Why: {UNKNOWN}"]
 
 
 @pytest.mark.parametrize(("value", "reached", "under"), [(9.0, True, True), (10.0, True, False), (11.0, False, False)])
 def test_a_bound_may_be_reached_or_must_not_be(value, reached, under):
-    assert at_most(10, " ms", value, REASON).met is reached
-    assert below(10, " ms", value, REASON).met is under
+    assert at_most(10, " ms", value).met is reached
+    assert below(10, " ms", value).met is under
 
 
 def test_a_row_without_a_peer_leaves_its_columns_empty():

@@ -211,9 +211,8 @@ def _migrate(database: Database, draft: Path, file: Path) -> None:
         opened.migrate()
     except Exception as error:  # a foreign file may make anything of a migration
         cause = str(error.__cause__ or error).splitlines()[0]
-        raise InvalidInput(
-            f"{file} cannot be brought to the schema of this program: {cause}. Use another backup."
-        ) from (error)
+        message = f"{file} cannot be brought to the schema of this program: {cause}. Use another backup."
+        raise InvalidInput(message) from error
     finally:
         opened.close()
 

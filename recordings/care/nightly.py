@@ -20,6 +20,7 @@ from typing import Any, Self
 from recordings.archive import integrity
 from recordings.catalogue import nightly
 from recordings.catalogue.database import Database
+from recordings.catalogue.turns import NIGHTLY_LIST, take_turn
 from recordings.clock import iso_utc, utc_now
 from recordings.errors import CatalogueUnavailable, SourceError
 from recordings.storage import StorageBackend
@@ -82,7 +83,8 @@ class NightlyLists:
         try:
             now, day = self._clock(), self._yesterday()
             midnight = datetime.combine(day + timedelta(days=1), time(), UTC)
-            if nightly.announced_before(self._database, midnight) and nightly.take_turn(self._database, now, _TURN):
+            is_wanted = nightly.announced_before(self._database, midnight)
+            if is_wanted and take_turn(self._database, NIGHTLY_LIST, now, _TURN):
                 outcomes = [self._write_into(url, day) for url in self._storages if url not in self._refusing]
                 self._done = day if all(outcomes) else None
         except CatalogueUnavailable as error:

@@ -140,7 +140,9 @@ class Verification:
         try:
             check_key(key)
         except InvalidKey:  # the store cannot be asked for it
-            return Finding("orphan", storage, key, None, "The catalogue knows nothing of it, and no key is so.")
+            return Finding(
+                "orphan", storage, key, None, "The catalogue does not know it, and its name is no valid key."
+            )
         if key.endswith(SUFFIX) and integrity.head(backend, key.removesuffix(SUFFIX)) is not None:
             return None
         info = integrity.head(backend, key)

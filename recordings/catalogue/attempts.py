@@ -42,12 +42,12 @@ class FailedAttempt:
 
 
 def note_failure(connection: Connection, copy_id: int, number: int, at: datetime, state: State, error: str) -> None:
-    """Note an attempt, and forget those of this copy that are older than its newest 50."""
+    """Note an attempt, and forget those of this copy that are older than its newest `KEPT`."""
     row = {"copy_id": copy_id, "number": number, "at": at, "state": state.value, "error": masked(error)[:_LONGEST]}
     connection.execute(insert(attempts), row)
     its_rows = attempts.c.copy_id == copy_id
-    newest_old = select(attempts.c.id).where(its_rows).order_by(attempts.c.id.desc()).limit(1).offset(KEPT)
-    connection.execute(delete(attempts).where(its_rows, attempts.c.id <= newest_old.scalar_subquery()))
+    newest_surplus = select(attempts.c.id).where(its_rows).order_by(attempts.c.id.desc()).limit(1).offset(KEPT)
+    connection.execute(delete(attempts).where(its_rows, attempts.c.id <= newest_surplus.scalar_subquery()))
 
 
 _LISTED: Select[Any] = (

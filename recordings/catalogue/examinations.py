@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 
 from recordings.clock import utc_now
 
 from .database import Database
 from .tables import figures
+from .turns import EXAMINATION, take_turn
 
-_RESULT, _TURN = 3, 4  # the rows of `figures`
+_RESULT = 3  # the row of `figures`
 _LONGEST = timedelta(minutes=10)  # of one look: a process that died in it keeps nobody from the next
 
 
@@ -48,16 +49,11 @@ class Examinations:
 
     def begin(self) -> bool:
         """Take the turn for a look. False: another process takes one just now."""
-        now = self._clock()
-        statement = self.database.insert(figures).values(id=_TURN, counted_at=now, document="")
-        free = or_(figures.c.counted_at <= now - _LONGEST, figures.c.counted_at > now + _LONGEST)  # a clock was wrong
-        statement = statement.on_conflict_do_update(index_elements=["id"], set_={"counted_at": now}, where=free)
-        with self.database.write() as connection:
-            return connection.execute(statement.returning(figures.c.id)).first() is not None
+        return take_turn(self.database, EXAMINATION, self._clock(), _LONGEST)
 
     def runs(self) -> bool:
         """Whether a look is being taken."""
-        since = select(figures.c.counted_at).where(figures.c.id == _TURN)
+        since = select(figures.c.counted_at).where(figures.c.id == EXAMINATION)
         with self.database.read() as connection:
             began = connection.execute(since).scalar()
         return began is not None and abs(self._clock() - began) < _LONGEST
@@ -65,7 +61,7 @@ class Examinations:
     def end(self, findings: Iterable[Finding] | None) -> None:
         """Give the turn back, and keep what was found in place of what was found before; None: the look broke off."""
         with self.database.write() as connection:
-            connection.execute(delete(figures).where(figures.c.id == _TURN))
+            connection.execute(delete(figures).where(figures.c.id == EXAMINATION))
             if findings is not None:
                 values = {"counted_at": self._clock(), "document": json.dumps([asdict(row) for row in findings])}
                 statement = self.database.insert(figures).values(id=_RESULT, **values)

@@ -1,4 +1,4 @@
-"""The whole catalogue as lines, for the list that lies in the stores; and whose turn it is to write that list.
+"""The whole catalogue as lines, for the list that lies in the stores.
 
 It is read in pages: no transaction is open while a store takes the lines in, and memory does not grow with the
 catalogue. Where the list lies is decided in `recordings.care.nightly`.
@@ -7,10 +7,10 @@ catalogue. Where the list lies is decided in `recordings.care.nightly`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
 from recordings.model import Recording
 
@@ -18,19 +18,9 @@ from .as_json import as_json_object, plain
 from .attempts import FailedAttempt, attempts_by_row
 from .database import Database
 from .listing import by_ids
-from .tables import calls, figures, recordings
+from .tables import calls, recordings
 
 _PAGE = 200
-_TURN = 2  # the row of `figures` that says when a worker last took the turn
-
-
-def take_turn(database: Database, now: datetime, length: timedelta) -> bool:
-    """Whether this worker may write the list now. For this time no other worker may."""
-    statement = database.insert(figures).values(id=_TURN, counted_at=now, document="")
-    free = or_(figures.c.counted_at <= now - length, figures.c.counted_at > now + length)  # or a clock was wrong
-    statement = statement.on_conflict_do_update(index_elements=["id"], set_={"counted_at": now}, where=free)
-    with database.write() as connection:
-        return connection.execute(statement.returning(figures.c.id)).first() is not None
 
 
 def announced_before(database: Database, moment: datetime) -> bool:

@@ -45,19 +45,15 @@ def migrate(
 
     Raises `CatalogueUnavailable` when other transactions kept a table at each attempt.
     """
-    for seconds in pauses:
+    for seconds in (*pauses, None):
         try:
             return _attempt(engine, table_lock_seconds)
         except DBAPIError as error:
             if not _table_in_use(error):
                 raise
-        log.warning("Other transactions use a table that has to change: the migration tries again in %s s.", seconds)
-        pause(seconds)
-    try:
-        return _attempt(engine, table_lock_seconds)
-    except DBAPIError as error:
-        if not _table_in_use(error):
-            raise
+        if seconds is not None:
+            log.warning("Other transactions use a table that must change: the migration tries again in %s s.", seconds)
+            pause(seconds)
     raise CatalogueUnavailable(
         "The schema was not changed: long transactions kept a table at each attempt. End them (pg_stat_activity lists "
         "them; an open psql or a backup is often one), and run flask migrate again."

@@ -367,8 +367,8 @@ keys = Table(
 )
 
 # What the processes of all hosts write down for one another, a row for each purpose. 1: how much there is of
-# everything, see `stats`. 2: when a worker last took the turn to write the nightly list, see `nightly`. 3: what the
-# last look at the whole deployment found, and 4: when one began that has not ended, see `examinations`.
+# everything, see `stats`. 2: when a worker last took the turn to write the nightly list, see `turns`. 3: what the last
+# look at the whole deployment found, see `examinations`, and 4: when one began that has not ended, see `turns`.
 figures = Table(
     "figures",
     metadata,

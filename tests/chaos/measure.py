@@ -21,15 +21,11 @@ DEFAULT_TIMES = {"LEASE_SECONDS": "60", "RETRY_FIRST_SECONDS": "10", "RETRY_MAX_
 
 def main() -> None:
     """Print a line for each mode."""
-    parser = argparse.ArgumentParser(description="Measure whole deployments.")
+    parser = argparse.ArgumentParser(description="Measure a flood of events.")
     parser.add_argument("--recordings", type=int, default=10_000, help="default: 10000")
     parser.add_argument("--mode", choices=MODES, action="append", help="default: all")
     options = parser.parse_args()
     listen_again()
-    _flood(options)
-
-
-def _flood(options: argparse.Namespace) -> None:
     for mode in options.mode or MODES:
         with Deployment(mode, Path(tempfile.mkdtemp()), pauses="0 0", **DEFAULT_TIMES).running() as deployment:
             flooded = flood(deployment, options.recordings)

@@ -23,6 +23,8 @@ import yaml
 from settings import ROOT, load, variables
 from simulator.application import Checkout, Process
 from simulator.processes import free_port
+from tests.services.application import without_places
+from tests.services.checkout import copy_files
 from tests.test_house import tracked
 
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
@@ -97,10 +99,7 @@ class Container(Process):
         self.port = free_port()
         self.data = folder / "data"
         app = folder / "app"
-        for path in copied():
-            target = app / path.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+        copy_files(copied(), app)
         (number, group) = instructions("USER")[0].split(":")
         self.user = ["setpriv", f"--reuid={number}", f"--regid={group}", "--clear-groups", "--inh-caps=-all"]
         if os.geteuid() != 0 or subprocess.run([*self.user, sys.executable, "-c", ""], check=False).returncode:
@@ -129,8 +128,7 @@ def container(make_environ):
         pytest.skip("setpriv is not installed: apt-get install util-linux")
     folder = Path(tempfile.mkdtemp(prefix="tapekeeper-container-", dir="/tmp"))
     folder.chmod(0o755)  # another user has to get into it
-    theirs = {"DATABASE_URL", "STORAGE_URL", "PLUGINS_DIR"}
-    container = Container(folder, {name: text for name, text in make_environ(folder).items() if name not in theirs})
+    container = Container(folder, without_places(make_environ(folder)))
     yield container
     if container.started:
         container.kill()

@@ -8,10 +8,11 @@ import pytest
 
 from settings import ROOT, lacking, load
 from settings_platforms import PLATFORMS
+from tests.docs.pages import section
 from tests.test_house import tracked
 
 PAGE = (ROOT / "docs/deploy.md").read_text()
-EVERYWHERE = PAGE.split("## Everywhere")[1].split("\n## ")[0]
+EVERYWHERE = section(PAGE, "Everywhere")
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.name)
@@ -26,7 +27,7 @@ def test_the_page_tells_everything_that_must_be_set():
 def test_dokku_is_told_to_take_the_procfile_as_long_as_a_dockerfile_lies_beside_it():
     # https://dokku.com/docs/deployment/builders/builder-management/
     assert (ROOT / "Dockerfile").exists()
-    assert "`dokku builder:set APP selected herokuish`" in PAGE.split("\n## Dokku\n")[1].split("\n## ")[0]
+    assert "`dokku builder:set APP selected herokuish`" in section(PAGE, "Dokku")
 
 
 def test_every_file_that_the_page_names_is_there():

@@ -20,7 +20,7 @@ from simulator.application import Process
 from simulator.processes import free_port
 from tests.deploy.test_container import instructions
 from tests.services import debian
-from tests.services.application import settings_below
+from tests.services.application import settings_below, without_places
 from tests.services.databases import NotInstalled
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -37,14 +37,13 @@ def buildah(*arguments):
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory):
-    """A place of this module's own for images: on a disk without overlays, too."""
+    """`storage(*arguments)`: buildah with a place of this module's own for images."""
     if shutil.which("buildah") is None:
         pytest.skip("buildah is not installed: apt-get install buildah debootstrap")
     folder = tmp_path_factory.mktemp("images")
-    os.environ["STORAGE_DRIVER"] = "vfs"
-    arguments = ["--root", f"{folder}/root", "--runroot", f"{folder}/run"]
+    # vfs: also on a disk without overlays.
+    arguments = ["--storage-driver", "vfs", "--root", f"{folder}/root", "--runroot", f"{folder}/run"]
     yield lambda *more: buildah(*arguments, *more)
-    os.environ.pop("STORAGE_DRIVER")
     subprocess.run(["buildah", *arguments, "rm", "--all"], capture_output=True, check=False)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -102,7 +101,6 @@ class Running(Process):
 @pytest.fixture
 def run(image, tmp_path, vonage, key_pem):
     """`run(command)`: a container of the image; without a command its own one. Several share /data."""
-    theirs = {"DATABASE_URL", "STORAGE_URL", "PLUGINS_DIR"}  # the image's own, and its folder of plugins
     settings = settings_below(tmp_path, key_pem, RECORDING_HOSTS=vonage.origin, PUBLIC_URL="https://calls.example.com")
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
@@ -111,8 +109,7 @@ def run(image, tmp_path, vonage, key_pem):
     made = []
 
     def make(*command, **changes):
-        chosen = {name: text for name, text in settings.items() if name not in theirs} | changes
-        made.append(Running(image, data, chosen, list(command)))
+        made.append(Running(image, data, without_places(settings) | changes, list(command)))
         return made[-1]
 
     yield make

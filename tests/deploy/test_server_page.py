@@ -9,14 +9,15 @@ import subprocess
 import pytest
 
 from settings import ROOT
+from tests.docs.pages import section, sources
 from tests.services import debian, proxies
 from tests.services.application import settings_below
 from tests.services.databases import NotInstalled
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(900)]
 
-SECTION = (ROOT / "docs/deploy.md").read_text().split("\n## A server of your own\n")[1].split("\n## ")[0]
-(BLOCK,) = re.findall(r"^```\w*\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+SECTION = section((ROOT / "docs/deploy.md").read_text(), "A server of your own")
+(BLOCK,) = sources(SECTION, "console")
 TYPED = re.findall(r"`(runuser [^`]+)`", SECTION)
 
 # systemd does not run in a folder: what it is told is written down.

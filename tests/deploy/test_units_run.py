@@ -8,21 +8,22 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from settings import ROOT
 from simulator.application import Process
 from simulator.delivery import new_session
 from simulator.processes import free_port
 from tests.deploy.test_units import INSTALLED, values
 from tests.services import locked_in
-from tests.services.application import settings_below
+from tests.services.application import settings_below, without_places
+from tests.services.checkout import copy_files
 from tests.test_house import tracked
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # it waits for much, on a machine that may be busy
@@ -39,10 +40,7 @@ def installation(tmp_path_factory):
     if missing:
         pytest.skip(missing)
     folder = tmp_path_factory.mktemp("installed")
-    for path in tracked():
-        target = folder / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+    copy_files(tracked(), folder)
     (folder / ".venv" / PACKAGES).mkdir(parents=True)
     (folder / ".venv/pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\n")
     (folder / ".venv/bin").mkdir()
@@ -124,13 +122,11 @@ class Unit(Process):
 @pytest.fixture
 def start(installation, tmp_path, vonage, key_pem):
     """`start(name)`: the unit runs."""
-    theirs = {"DATABASE_URL", "STORAGE_URL", "PLUGINS_DIR"}  # the units have their own
     settings = settings_below(tmp_path, key_pem, RECORDING_HOSTS=vonage.origin, PUBLIC_URL="https://calls.example.com")
-    settings = {name: text for name, text in settings.items() if name not in theirs}
     made = []
 
     def make(name):
-        made.append(Unit(name, installation, tmp_path, settings))
+        made.append(Unit(name, installation, tmp_path, without_places(settings)))
         return made[-1].start(120)
 
     yield make
@@ -178,8 +174,5 @@ def _state(web):
 
 
 def _has_waveform(web):
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(f"file:{web.plan.parent}/state/tapekeeper.db?mode=ro", uri=True)) as connection:
         return connection.execute("SELECT count(*) FROM waveforms").fetchone()[0] > 0

@@ -36,7 +36,18 @@ def fenced_blocks(document: Document) -> Iterator[Region]:
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     """(language, source) of each code block."""
-    return [example.parsed for example in Document.parse(str(page), fenced_blocks)]
+    return [block.parsed for block in fenced_blocks(Document(page.read_text(), str(page)))]
+
+
+def section(text: str, heading: str) -> str:
+    """What stands below this heading of the second level, up to the next one."""
+    return text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def sources(text: str, *languages: str) -> list[str]:
+    """The code blocks in these languages of a page's text, or of a section of it."""
+    parsed = [block.parsed for block in fenced_blocks(Document(text, ""))]
+    return [source for language, source in parsed if language in languages]
 
 
 def prose_of(page: Path) -> str:

@@ -79,10 +79,6 @@ def fault_of(typed: list[str]) -> str | None:
 
 def unknown_options(span: str) -> list[str]:
     """The options in `flask … [--option]`, as a table or a sentence writes it, that the command does not take."""
-    typed = re.findall(r"^[a-z-]+|(?<= )[a-z][a-z-]*(?= |$)", span)
-    command: click.Command | None = commands.cli
-    for word in typed:
-        if isinstance(command, click.Group):
-            command = command.get_command(click.Context(command), word)
+    command, _ = flask_command(re.findall(r"^[a-z-]+|(?<= )[a-z][a-z-]*(?= |$)", span))
     known = {"--help"} | {option for parameter in (command.params if command else []) for option in parameter.opts}
     return [option for option in re.findall(r"--[a-z][a-z-]*", span) if option not in known]

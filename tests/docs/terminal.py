@@ -7,7 +7,6 @@ it serves; the same command, typed again, ends the former one first. Nothing out
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,7 +16,8 @@ import requests
 
 from simulator.application import Checkout, Process
 from simulator.processes import free_port
-from tests.test_house import ROOT, tracked
+from tests.services.checkout import copy_files
+from tests.test_house import tracked
 
 _SERVES = re.compile(r"^((?:gunicorn|flask worker)\b.*\n?)", re.MULTILINE)
 _PATIENCE = 100  # seconds for one block, on a machine that may be busy
@@ -25,10 +25,7 @@ _PATIENCE = 100  # seconds for one block, on a machine that may be busy
 
 def copy_of_the_checkout(folder: Path) -> Path:
     """What `git clone` and `make` would bring: the files, and a `.venv` in which everything is installed."""
-    for path in tracked():
-        target = folder / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
+    copy_files(tracked(), folder)
     venv = folder / ".venv"
     venv.mkdir()
     for path in Path(sys.prefix).iterdir():

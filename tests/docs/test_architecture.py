@@ -9,6 +9,8 @@ from recordings.model import COPY_STATES
 from settings import ROOT
 from tests.test_house import our_code, tracked
 
+from .pages import section
+
 PAGE = (ROOT / "docs/architecture.md").read_text()
 # What every project has at its top, or what the deployment page tells of.
 ELSEWHERE = re.compile(r"\..*|[A-Z].*|.*\.(md|txt|toml|json|yaml|in)|build")
@@ -16,8 +18,7 @@ ELSEWHERE = re.compile(r"\..*|[A-Z].*|.*\.(md|txt|toml|json|yaml|in)|build")
 
 def named_in(heading):
     """What stands in backticks in the first column of the tables below this heading."""
-    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    cells = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)
+    cells = re.findall(r"^\| (.*?) \|", section(PAGE, heading), re.MULTILINE)
     return [name for cell in cells for name in re.findall(r"`(.*?)`", cell)]
 
 
@@ -34,8 +35,7 @@ def test_every_table_stands_there_and_no_other():
 
 
 def test_the_states_are_those_of_a_copy():
-    section = PAGE.split("\n## The states of a copy\n")[1].split("\n## ")[0]
-    arrows = re.findall(r"^    (\S+) --> (\S+):", section, re.MULTILINE)
+    arrows = re.findall(r"^    (\S+) --> (\S+):", section(PAGE, "The states of a copy"), re.MULTILINE)
     assert {state for arrow in arrows for state in arrow} - {"[*]"} == {state.value for state in COPY_STATES}
 
 

@@ -13,17 +13,18 @@ from simulator import check_ncco
 from tests.test_house_texts import CODE
 from webhooks import flows
 
-PAGE = (ROOT / "docs/vonage.md").read_text()
-NCCOS = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+from .pages import prose_of, sources
+
+PATH = ROOT / "docs/vonage.md"
+PAGE = PATH.read_text()
+NCCOS = sources(PAGE, "json")
 DIFFERS = re.compile(r"%[#0+ -]*\d*(?:\.\d+)?[sdrafg]|\{[^{}]*\}")  # what a log call or `format` puts in
 
 
 def quoted():
     """The messages on the page: the lines of its `text` blocks, and whatever in backticks is long enough for one."""
-    blocks = re.findall(r"^ *```text\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL)
-    prose = re.sub(r"^ *```.*?^ *```", "", PAGE, flags=re.MULTILINE | re.DOTALL)
-    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
-    messages = [line.strip() for block in blocks for line in block.splitlines()]
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose_of(PATH))]
+    messages = [line.strip() for block in sources(PAGE, "text") for line in block.splitlines()]
     return messages + [
         span for span in spans if len(span.split()) >= 3 and not span.startswith(("flask ", "npm ", "vonage "))
     ]

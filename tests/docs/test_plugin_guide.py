@@ -17,6 +17,8 @@ from plugins.manager import METHODS
 from recordings.model import Call, Copy, Recording
 from settings import ROOT
 
+from .pages import section, sources
+
 PAGE = (ROOT / "docs/plugins.md").read_text()
 
 
@@ -46,14 +48,13 @@ def test_each_method_of_a_backend_stands_there():
 
 
 def test_the_ten_lines_are_used_as_the_page_shows(tmp_path, bare_environ):
-    section = PAGE.split("## Ten lines")[1].split("\n## ")[0]
-    blocks = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    (shown,) = re.findall(r"^```text\n(.*?)\n```$", section, re.MULTILINE | re.DOTALL)
+    ten_lines = section(PAGE, "Ten lines")
+    (shown,) = sources(ten_lines, "text")
     path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
     env = bare_environ | {"PATH": path, "FLASK_APP": str(ROOT / "wsgi.py"), "FLASK_SKIP_DOTENV": "1"}
     env |= {"DATABASE_URL": f"sqlite:///{tmp_path}/tapekeeper.db", "STORAGE_URL": (tmp_path / "recordings").as_uri()}
     done = subprocess.run(
-        ["bash", "-ec", "".join(blocks)],
+        ["bash", "-ec", "".join(sources(ten_lines, "sh"))],
         cwd=tmp_path,
         env=env,
         capture_output=True,
@@ -63,4 +64,4 @@ def test_the_ten_lines_are_used_as_the_page_shows(tmp_path, bare_environ):
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^by_flow .*object_key.*active", done.stdout, re.MULTILINE), done.stdout
-    assert shown in done.stdout.splitlines()
+    assert shown.rstrip() in done.stdout.splitlines()

@@ -9,6 +9,8 @@ import pytest
 from settings import ROOT
 from tests.test_house import functions
 
+from .pages import section
+
 PAGE = (ROOT / "docs/promises.md").read_text()
 PROMISED, NOT_PROMISED = PAGE.split("\n## Not promised\n")
 ROWS = re.findall(r"^\| (?!promise \|)(.+) \|$", PROMISED, re.MULTILINE)
@@ -39,7 +41,6 @@ def test_each_file_that_a_page_names_is_there(page):
 
 
 def test_each_threat_says_what_is_not_stopped():
-    threats = (ROOT / "docs/security.md").read_text().split("\n## Threats\n")[1].split("\n## ")[0]
-    sections = threats.split("\n### ")[1:]
+    sections = section((ROOT / "docs/security.md").read_text(), "Threats").split("\n### ")[1:]
     assert len(sections) > 15
     assert [section.partition("\n")[0] for section in sections if "*Not stopped*" not in section] == []

@@ -38,6 +38,8 @@ THE_SHELLS_AND_OURS = {".", "cd", "export", "flask", "gunicorn", "python"}
 # What a block sets for itself, or for another program.
 OWN_VARIABLES = {"TOKEN", "PATH", "PORT"}
 
+MAKE_TARGETS = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
 SHELL_BLOCKS = [
     pytest.param(language, source, id=f"{name_of(page)}-{number}")
     for page in PAGES
@@ -59,13 +61,12 @@ def test_every_block_says_what_it_is_and_can_be_read(page):
 
 @pytest.mark.parametrize(("language", "source"), SHELL_BLOCKS)
 def test_every_command_in_a_block_exists_and_takes_these_options(language, source):
-    targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for typed in commands_in(source):
         program, *arguments = typed
         if program == "flask":
             assert fault_of(arguments) is None, f"{typed}: {fault_of(arguments)}"
         elif program == "make":
-            assert arguments[0] in targets
+            assert arguments[0] in MAKE_TARGETS
         else:
             known = FOREIGN_PROGRAMS | USUAL_PROGRAMS | THE_SHELLS_AND_OURS
             assert program.removeprefix(".venv/bin/") in known, typed
@@ -92,8 +93,7 @@ def test_every_option_in_a_sentence_is_one_of_its_command(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_target_of_make_in_a_sentence_is_there(page):
-    targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert [span for span in spans(page) if span.startswith("make ") and span.split()[1] not in targets] == []
+    assert [span for span in spans(page) if span.startswith("make ") and span.split()[1] not in MAKE_TARGETS] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

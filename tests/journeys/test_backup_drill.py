@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -14,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from recordings.archive import integrity
+from tests.docs.pages import sources
 from tests.services.emulators import gcs_emulator
 from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
 from wsgi import create_app
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/backup.md").read_text(), re.MULTILINE | re.DOTALL)
-BACK_UP, RESTORE, BRING_BACK, REBUILD, PG_DUMP, PG_RESTORE = BLOCKS
+PAGE = (ROOT / "docs/backup.md").read_text()
+BACK_UP, RESTORE, BRING_BACK, REBUILD, PG_DUMP, PG_RESTORE = sources(PAGE, "sh")
 
 PAUSE = 0.1  # seconds between two announcements, or an emulator gets more than it can take in
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
 from settings import ROOT
 from simulator.loopback import ServerThread
+from tests.docs.pages import sources
 
-PAGE = (ROOT / "docs/vonage.md").read_text()
-NCCOS = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+NCCOS = sources((ROOT / "docs/vonage.md").read_text(), "json")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ The processes themselves are in `simulator.application`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -35,3 +36,9 @@ def settings_below(folder: Path, private_key: str, **changes: str) -> dict[str, 
         "VONAGE_NUMBER": "447700900000",
         **changes,
     }
+
+
+def without_places(settings: Mapping[str, str]) -> dict[str, str]:
+    """The same for a deployment that has places of its own for its catalogue, its recordings and its plugins."""
+    places = ("DATABASE_URL", "STORAGE_URL", "PLUGINS_DIR")
+    return {name: text for name, text in settings.items() if name not in places}

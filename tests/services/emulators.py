@@ -16,11 +16,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
-
-import pytest
 
 from simulator.processes import free_port
+
+from .databases import NotInstalled
+from .servers import give_up
 
 ROOT = Path(__file__).resolve().parents[2]
 AZURITE = ROOT / "build/azurite/node_modules/azurite/dist/src/blob/main.js"
@@ -29,12 +29,6 @@ AZURITE_INSTALL = "npm install --no-save --prefix build/azurite azurite@3.37.0"
 # Azurite's published account: https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-
-
-def unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def connection_string(endpoint: str, account: str = ACCOUNT, key: str = KEY) -> str:
@@ -46,9 +40,9 @@ def azurite(*more: str) -> Iterator[str]:
     """Its address, `http://127.0.0.1:port` (https with `--cert`); without telemetry, in memory, any API version."""
     node = shutil.which("node")
     if not node:
-        unavailable("Node.js is not installed, and Azurite, the Azure emulator, runs on it.")
+        give_up(NotInstalled("Node.js is not installed, and Azurite, the Azure emulator, runs on it."))
     if not AZURITE.exists():
-        unavailable(f"Azurite is not installed: {AZURITE_INSTALL}")
+        give_up(NotInstalled(f"Azurite is not installed: {AZURITE_INSTALL}"))
     port = free_port()
     switches = ["--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck", *more]
     command = [node, str(AZURITE), "--blobHost", "127.0.0.1", "--blobPort", str(port), *switches]
@@ -105,7 +99,8 @@ def running(command: list[str], port: int, patience: float = 30) -> Iterator[Non
             end = time.monotonic() + patience
             while not listening(port):
                 if process.poll() is not None or time.monotonic() > end:
-                    unavailable(f"It did not start (exit code {process.poll()}): {' '.join(command)}")
+                    failure = f"It did not start (exit code {process.poll()}): {' '.join(command)}"
+                    give_up(NotInstalled(failure))
             yield
         finally:
             process.terminate()

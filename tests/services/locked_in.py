@@ -27,7 +27,9 @@ IMPLIED = {"execve", "exit", "exit_group", "getrlimit", "rt_sigreturn", "sigretu
 
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _EQUAL, _MASKED_EQUAL = 4, 7
+_PROT_WRITE, _PROT_EXEC, _SHM_EXEC = 2, 4, 0o100000
 _FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10}
+_AF_MAX = 46
 
 
 def lacking() -> str:
@@ -154,10 +156,11 @@ def _filter_calls(seccomp: ctypes.CDLL, plan: dict[str, Any]) -> None:
     rest = _new_filter(seccomp, _ALLOW)
     denied = _ERRNO | errno.EPERM
     if plan["no_code_in_memory"]:
-        _add(seccomp, rest, denied, ["mmap"], _Comparison(2, _MASKED_EQUAL, 6, 6))
-        _add(seccomp, rest, denied, ["mprotect", "pkey_mprotect"], _Comparison(2, _MASKED_EQUAL, 4, 4))
-        _add(seccomp, rest, denied, ["shmat"], _Comparison(2, _MASKED_EQUAL, 0o100000, 0o100000))
-    for family in set(range(46)) - set(_FAMILIES.values()):
+        # By the third argument: memory that is both written and executed, or that becomes executed.
+        code = (("mmap", _PROT_WRITE | _PROT_EXEC), ("mprotect", _PROT_EXEC), ("pkey_mprotect", _PROT_EXEC))
+        for name, bits in (*code, ("shmat", _SHM_EXEC)):
+            _add(seccomp, rest, denied, [name], _Comparison(2, _MASKED_EQUAL, bits, bits))
+    for family in set(range(_AF_MAX)) - set(_FAMILIES.values()):
         _add(seccomp, rest, _ERRNO | errno.EAFNOSUPPORT, ["socket"], _Comparison(0, _EQUAL, family, 0))
     for context in (rest, last):
         if seccomp.seccomp_load(ctypes.c_void_p(context)):

@@ -8,7 +8,7 @@ import sys
 _PROGRAM = """
 import sys
 from recordings.catalogue.database import Database
-import alembic.command
+import alembic.command  # now, so that all of them migrate at the same moment
 database = Database(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -20,11 +20,15 @@ def migrate_at_once(url: str, processes: int = 3) -> list[str]:
     """What `Database.migrate` returned in each of these processes, as text, sorted."""
     command, pipe = [sys.executable, "-c", _PROGRAM, url], subprocess.PIPE
     children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(processes)]
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("go\n")
-        child.stdin.flush()
-    return sorted(child.communicate(timeout=60)[0].strip() for child in children)
+    try:
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("go\n")
+            child.stdin.flush()
+        return sorted(child.communicate(timeout=60)[0].strip() for child in children)
+    finally:
+        for child in children:
+            child.kill()

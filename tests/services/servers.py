@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.services.databases import NotInstalled, PrivatePostgres, new_database
 
 
-def give_up(missing: NotInstalled) -> None:
+def give_up(missing: NotInstalled) -> NoReturn:
     """Skip this test, or fail it where everything has to be there."""
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(f"With CI=true everything is tested, but: {missing}")
     pytest.skip(str(missing))
+
+
+def sqlalchemy_url(url: str) -> str:
+    """What DATABASE_URL makes of `postgres://…`."""
+    return url.replace("postgres://", "postgresql+psycopg://", 1)
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +48,14 @@ def postgres_url(postgres_server_url: str) -> Iterator[str]:
     url, drop = new_database(postgres_server_url)
     yield url
     drop()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, for the parts: each test runs on SQLite and on Postgres, which must read all of it alike."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/catalogue.db"
+    return sqlalchemy_url(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from importlib import metadata
 
 from packaging.utils import canonicalize_name
 
-from .pins import ROOT, pins
+from settings import ROOT
+
+from .pins import pins
 
 PAGE = ROOT / "docs/licences.md"
 BEGIN, END = "<!-- licences -->", "<!-- /licences -->"

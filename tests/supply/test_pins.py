@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from .pins import LISTS, PROJECT, ROOT, pins, version_of, wanted
+from settings import ROOT
+
+from .pins import LISTS, PROJECT, pins, version_of, wanted
 
 LOCKED = re.findall(r"(?m)^\t\$\(.*LOCK\).* -o (\S+)$", (ROOT / "Makefile").read_text())
 

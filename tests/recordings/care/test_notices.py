@@ -18,18 +18,11 @@ from recordings.catalogue.troubles import Trouble, Troubles
 from recordings.catalogue.workers import Workers
 from recordings.model import Call, CallEvent, State
 from tests.services.listener import listening
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+from tests.services.servers import database_url, postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
 __all__ = ["listening"]
 
 HOUR = 3600
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
 
 
 @pytest.fixture

@@ -5,22 +5,13 @@ from __future__ import annotations
 import threading
 import time
 
-import pytest
-
 from recordings.catalogue.changes import Changes
 from recordings.catalogue.database import Database
 from recordings.catalogue.intake import Intake
 from recordings.model import Announcement, Delivery
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+from tests.services.servers import database_url, postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
 STORAGE = "file:///tapes"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
 
 
 def take_in_one(url):
@@ -31,12 +22,12 @@ def take_in_one(url):
     database.close()
 
 
-def test_a_commit_of_another_process_ends_the_wait(url):
-    database = Database(url)
+def test_a_commit_of_another_process_ends_the_wait(database_url):  # noqa: F811 - the fixture
+    database = Database(database_url)
     database.migrate()
     changes, stopping = Changes(database), threading.Event()
     changes.wait(0, stopping)  # connected, and what was before does not count
-    timer = threading.Timer(0.2, take_in_one, [url])
+    timer = threading.Timer(0.2, take_in_one, [database_url])
     timer.start()
     begun = time.monotonic()
     changes.wait(20, stopping)

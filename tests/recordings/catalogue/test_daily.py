@@ -11,16 +11,9 @@ from recordings.catalogue import stats
 from recordings.catalogue.daily import recordings_by_day, recordings_since
 from recordings.catalogue.tables import recordings
 from recordings.model import State
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+from tests.services.servers import database_url, postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
 MIDNIGHT = datetime(2026, 11, 22, tzinfo=UTC)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from recordings.model import Call, CallEvent, State, worst
 from recordings.storage import PutResult
 from tests.conftest import HandClock
 from tests.recordings.conftest import make_announcement, make_delivery
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+from tests.services.servers import postgres_server_url, postgres_url, sqlalchemy_url  # noqa: F401 - fixtures
 
 STORED = PutResult(100, "ab" * 32, True, "file:///tapes/k")
 HISTORIES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -187,8 +187,7 @@ def test_the_digits_of_a_number_are_those_that_an_index_can_hold(number, digits)
 
 @pytest.fixture
 def postgres(make_database, request):
-    url = request.getfixturevalue("postgres_url")
-    return make_database(url.replace("postgres://", "postgresql+psycopg://", 1))
+    return make_database(sqlalchemy_url(request.getfixturevalue("postgres_url")))
 
 
 def test_two_copies_that_change_at_once_leave_the_state_of_the_worst(postgres, clock):

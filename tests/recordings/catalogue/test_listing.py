@@ -11,15 +11,7 @@ from recordings.catalogue.intake import Intake
 from recordings.catalogue.listing import by_ids, find, transcripts
 from recordings.catalogue.tables import copies
 from recordings.model import WORST_FIRST, Call, CallEvent, State, Transcription, worst
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request, tmp_path):
-    """All of it is one join: both databases must read it alike."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
+from tests.services.servers import database_url, postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
 
 @pytest.fixture

@@ -11,26 +11,29 @@ from recordings.catalogue import schema
 from recordings.catalogue.database import LOCK_SECONDS
 from recordings.catalogue.tables import HEAD
 from recordings.errors import CatalogueUnavailable
+from tests.docs.pages import sources
 from tests.fixtures.schemas.dumps import load
 from tests.fixtures.schemas.make import FOLDER
 from tests.services.databases import NotInstalled, new_database
 from tests.services.migrators import migrate_at_once
 from tests.services.pgbouncer import PrivatePgBouncer
-from tests.services.servers import give_up, postgres_server_url, postgres_url, private_postgres  # noqa: F401 - fixtures
+from tests.services.servers import (  # noqa: F401 - fixtures
+    give_up,
+    postgres_server_url,
+    postgres_url,
+    private_postgres,
+    sqlalchemy_url,
+)
 
 # Rows that 0.1.0 left: on them every migration has something to change.
 OLD = (FOLDER / "0.1.0.postgres.sql").read_text()
 ONE_OF_THREE = [str(("0001", HEAD)), str((HEAD, HEAD)), str((HEAD, HEAD))]  # what three processes did with them
 
 
-def for_us(url):
-    return url.replace("postgres://", "postgresql+psycopg://", 1)
-
-
 @pytest.fixture
 def database_url(postgres_url):  # noqa: F811 - the fixture
     load(postgres_url, OLD)
-    return for_us(postgres_url)
+    return sqlalchemy_url(postgres_url)
 
 
 def revision_of(database):
@@ -101,7 +104,7 @@ def pooler(private_postgres):  # noqa: F811 - the fixture
 
 
 def test_the_schema_is_changed_past_the_pooler_and_used_through_it(make_database, pooler, private_postgres):  # noqa: F811
-    database = make_database(for_us(pooler.url), migration_url=for_us(private_postgres.url))
+    database = make_database(sqlalchemy_url(pooler.url), migration_url=sqlalchemy_url(private_postgres.url))
     assert database.migrate() == ("0001", HEAD)
     with database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM recordings WHERE state = 'stored'")).scalar_one() == 1
@@ -112,7 +115,7 @@ def test_several_processes_may_migrate_at_once(database_url):
 
 
 def test_several_processes_may_migrate_at_once_through_a_pooler(pooler):
-    assert migrate_at_once(for_us(pooler.url)) == ONE_OF_THREE
+    assert migrate_at_once(sqlalchemy_url(pooler.url)) == ONE_OF_THREE
 
 
 def test_a_user_without_the_right_to_change_tables_uses_what_another_one_changed(
@@ -125,13 +128,13 @@ def test_a_user_without_the_right_to_change_tables_uses_what_another_one_changed
 ):
     """As `docs/upgrade.md` says it: the rights are given once, and `flask migrate` has the address of the owner."""
     load(private_postgres.url, OLD)
-    owner = make_database(for_us(private_postgres.url))
+    owner = make_database(sqlalchemy_url(private_postgres.url))
     page = (FOLDER.parents[2] / "docs/upgrade.md").read_text()
     with owner.engine.begin() as connection:
         connection.execute(text("CREATE ROLE app LOGIN"))
-        connection.exec_driver_sql(page.split("```sql\n")[1].split("```")[0])
+        connection.exec_driver_sql(sources(page, "sql")[0])
     as_app = private_postgres.url.replace("postgres@", "app@", 1)
-    app = make_database(for_us(as_app))
+    app = make_database(sqlalchemy_url(as_app))
     with pytest.raises(Exception, match="must be owner"):
         app.migrate()
     urls = {"DATABASE_URL": as_app, "MIGRATION_DATABASE_URL": private_postgres.url}
@@ -151,7 +154,7 @@ def test_a_schema_that_is_up_to_date_needs_no_other_address(make_database):
 
 def test_another_database_in_the_place_of_ours_is_noticed(make_database, postgres_server_url):  # noqa: F811
     url, drop = new_database(postgres_server_url)
-    database = make_database(migration_url=for_us(url))
+    database = make_database(migration_url=sqlalchemy_url(url))
     with pytest.raises(CatalogueUnavailable, match="MIGRATION_DATABASE_URL leads to another database"):
         database.migrate()
     assert revision_of(database) == "0001"

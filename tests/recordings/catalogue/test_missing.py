@@ -10,7 +10,7 @@ import pytest
 from recordings.catalogue.missing import MissingCalls
 from recordings.catalogue.tables import calls
 from recordings.model import Call, CallEvent
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+from tests.services.servers import database_url, postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
 ROOM = "CON-room"
 LEG = "0a1b2c3d"
@@ -19,14 +19,6 @@ LEG = "0a1b2c3d"
 def make_call(**changes):
     words = {"conversation_uuid": "CON-1", "uuid": LEG, "from_": "447700900001", "to": "447700900000"}
     return Call(**words | {"flow": "voicemail", "format": "mp3", "channels": 1, "records": True} | changes)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request, tmp_path):
-    """The judgement is one query of some size: both databases must read it alike."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
 
 
 @pytest.fixture

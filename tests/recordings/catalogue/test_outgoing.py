@@ -14,14 +14,7 @@ from recordings.catalogue.tables import outgoing_events
 from recordings.errors import LeaseLost
 from recordings.model import Call, CallEvent, State
 from recordings.storage import PutResult
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
+from tests.services.servers import database_url, postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
 
 @pytest.fixture

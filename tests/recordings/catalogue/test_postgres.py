@@ -24,22 +24,28 @@ from recordings.catalogue.intake import Intake
 from recordings.catalogue.keys import shared_key
 from recordings.catalogue.leases import Leases
 from recordings.catalogue.listing import find
-from recordings.catalogue.nightly import take_turn, whole_catalogue
+from recordings.catalogue.nightly import whole_catalogue
 from recordings.catalogue.sessions import Sessions
 from recordings.catalogue.tables import metadata
 from recordings.catalogue.throttle import TRIES_BY_ADDRESS, Throttle
 from recordings.catalogue.tokens import Tokens
+from recordings.catalogue.turns import NIGHTLY_LIST, take_turn
 from recordings.catalogue.waveforms import Waveforms, measured
 from recordings.errors import CatalogueUnavailable
 from recordings.model import State, Waveform
 from recordings.timeouts import Deadline
 from simulator.processes import wait_for
-from tests.services.servers import postgres_server_url, postgres_url, private_postgres  # noqa: F401 - fixtures
+from tests.services.servers import (  # noqa: F401 - fixtures
+    postgres_server_url,
+    postgres_url,
+    private_postgres,
+    sqlalchemy_url,
+)
 
 
 @pytest.fixture
 def database_url(postgres_url):  # noqa: F811 - the fixture
-    return postgres_url.replace("postgres://", "postgresql+psycopg://", 1)
+    return sqlalchemy_url(postgres_url)
 
 
 @pytest.fixture
@@ -191,14 +197,14 @@ def test_the_nightly_list_is_one_workers_turn_and_holds_everything_on_postgres(m
     databases, length = [make_database() for _ in range(4)], timedelta(minutes=25)
     for _ in range(2):
         with ThreadPoolExecutor(4) as pool:
-            turns = list(pool.map(lambda database: take_turn(database, clock(), length), databases))
+            turns = list(pool.map(lambda database: take_turn(database, NIGHTLY_LIST, clock(), length), databases))
         assert turns.count(True) == 1
         clock.move(length.total_seconds())
     assert len(list(whole_catalogue(databases[0]))) == 1
 
 
 def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, private_postgres):  # noqa: F811
-    database = make_database("postgresql+psycopg://" + private_postgres.url.split("://", 1)[1])
+    database = make_database(sqlalchemy_url(private_postgres.url))
     database.migrate()
     began = time.monotonic()
     with private_postgres.frozen(), pytest.raises(CatalogueUnavailable), database.write(Deadline(0.5)) as connection:
@@ -209,7 +215,7 @@ def test_a_server_that_is_frozen_is_given_up_at_the_deadline(make_database, priv
 
 
 def test_a_listener_gives_up_a_server_that_is_frozen(make_database, private_postgres):  # noqa: F811
-    database = make_database("postgresql+psycopg://" + private_postgres.url.split("://", 1)[1])
+    database = make_database(sqlalchemy_url(private_postgres.url))
     database.migrate()
     changes, stopping = Changes(database, patience=1.5), threading.Event()
     with database.write():
@@ -269,7 +275,7 @@ def test_ends_of_sessions_and_looks_at_everything_are_shared(make_database, data
 
 def test_no_connection_is_begun_that_would_outlast_the_deadline_by_far(make_database, private_postgres):  # noqa: F811
     """libpq waits for 2 s at least, and an event that came more than 7 s ago has less than 1 s left."""
-    database = make_database("postgresql+psycopg://" + private_postgres.url.split("://", 1)[1])
+    database = make_database(sqlalchemy_url(private_postgres.url))
     with database.write() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
     database.close()

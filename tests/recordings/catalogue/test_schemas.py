@@ -28,7 +28,7 @@ from recordings.model import State
 from tests.fixtures.schemas.dumps import load
 from tests.fixtures.schemas.make import FOLDER
 from tests.fixtures.schemas.rows import AUDIO, STORAGES, key_of, uuid_of
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+from tests.services.servers import postgres_server_url, postgres_url, sqlalchemy_url  # noqa: F401 - fixtures
 
 CHANGELOG = (FOLDER.parents[2] / "CHANGELOG.md").read_text()
 RELEASES = re.findall(r"(?m)^## (\d+\.\d+\.\d+)", CHANGELOG)  # the newest first
@@ -54,7 +54,7 @@ def database_kind(request):
 def database_url(database_kind, tmp_path, request):
     if database_kind == "sqlite":
         return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
+    return sqlalchemy_url(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture(params=RELEASES)

@@ -21,16 +21,9 @@ from recordings.catalogue.search import (
 from recordings.catalogue.search_plan import BOUNDS, Bounds
 from recordings.catalogue.tables import copies
 from recordings.model import Call, CallEvent, State, Transcription
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+from tests.services.servers import database_url, postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
 SECRET = b"a secret of the test"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
 
 
 @pytest.fixture

@@ -9,16 +9,9 @@ from recordings.catalogue import stats
 from recordings.catalogue.tables import copies
 from recordings.model import State
 from recordings.storage import PutResult
-from tests.services.servers import postgres_server_url, postgres_url  # noqa: F401 - fixtures
+from tests.services.servers import database_url, postgres_server_url, postgres_url  # noqa: F401 - fixtures
 
 TAPES = "file:///tapes"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/catalogue.db"
-    return request.getfixturevalue("postgres_url").replace("postgres://", "postgresql+psycopg://", 1)
 
 
 def test_an_empty_catalogue(database):
