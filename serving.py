@@ -181,7 +181,7 @@ class Serving:
         archiving = Archiving(parts.workers, parts.schedule, lambda: self.embedded.problem)
         checks = [
             PartCheck("database", lambda: database_works(parts.database)),
-            PartCheck("worker", archiving),
+            PartCheck("worker", archiving, soon=1.0),  # the worker of a fresh process signs before a warning is logged
             PartCheck("threads", lambda: threads_run(parts.supervisor.problems())),
         ]
         reserve = reserve_of(parts.settings.backend_env.get("STORAGE_RESERVE_MB", ""))

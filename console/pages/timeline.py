@@ -46,8 +46,11 @@ def timeline(parts: Parts, row: RecordingRow, *, with_people: bool) -> list[Mome
 
 
 def _of_call(parts: Parts, recording: Recording) -> Iterator[Moment]:
-    for note in call_history(parts.database, recording):
-        yield Moment(note["timestamp"] or note["received_at"], f"Call: {note['kind']}")
+    history = call_history(parts.database, recording)
+    legs = list(dict.fromkeys(note["leg_uuid"] for note in history if note["leg_uuid"]))
+    for note in history:
+        leg = f"leg {legs.index(note['leg_uuid']) + 1} of {len(legs)}" if note["leg_uuid"] and len(legs) > 1 else ""
+        yield Moment(note["timestamp"] or note["received_at"], f"Call: {note['kind']}", leg)
     for note in transcripts(parts.database, recording):
         yield Moment(note["received_at"], f"Transcription: {note['status']}", note["error"] or "")
 

@@ -30,7 +30,7 @@ Starter = Callable[[str, Callable[[], None]], object]
 class PartCheck:
     """`run` raises what is wrong with the part, or returns a warning, or None. It runs every `every` seconds.
 
-    While something is wrong, it runs every `soon` seconds, so that a repair shows soon.
+    While something is wrong or deserves a warning, it runs every `soon` seconds, so that a mend shows soon.
     """
 
     part: str
@@ -78,7 +78,7 @@ class _Part:
             problem = message_of(error)
         self.result = _Result(self._ticks(), problem, warning and presentable(warning))
         self.began = None
-        return self.check.soon if problem else self.check.every
+        return self.check.soon if problem or warning else self.check.every
 
 
 class Readiness:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from recordings.access import Role
-from recordings.model import State
+from recordings.model import CallEvent, Delivery, State
 
 from .site import text_of
 
@@ -157,6 +157,15 @@ def test_an_attempt_from_before_all_were_noted_is_shown_still(site):
     life = text_of(site.browser(Role.OPERATOR).get(page)).partition("What happened")[2]
     assert "Attempt 1 did not succeed" in life
     assert "Vonage has no such file (404)" in life
+
+
+def test_the_events_of_two_legs_of_a_call_are_told_apart(site):
+    page = site.call(conversation_uuid="CON-1", stored=False)
+    delivery = Delivery("events", "POST", "", "application/json", b"{}", "the-application", True)
+    for leg in ("caller", "callee", "caller"):
+        site.deployment.wiring.intake.accept(delivery, [CallEvent("answered", ("CON-1",), leg)])
+    life = text_of(site.browser(Role.VIEWER).get(page)).partition("What happened")[2]
+    assert [life.count(f"Call: answered leg {leg} of 2") for leg in (1, 2)] == [2, 1]
 
 
 def test_what_is_stored_has_nothing_to_try_again(site):

@@ -31,7 +31,7 @@ LANGUAGES = {"sh", "console", "python", "text", "mermaid", "nginx", "sql", *READ
 
 # What only a platform, a server's root or another site has: a `console` block is about one of these.
 FOREIGN_PROGRAMS = {"heroku", "fly", "dokku", "docker", "gcloud", "az", "vonage", "git", "aws", "pip", "npm"}
-FOREIGN_PROGRAMS |= {"useradd", "install", "systemctl", "nginx", "caddy", "apt-get", "psql"}
+FOREIGN_PROGRAMS |= {"useradd", "runuser", "install", "systemctl", "nginx", "caddy", "apt-get", "psql"}
 
 THE_SHELLS_AND_OURS = {".", "cd", "export", "flask", "gunicorn", "python"}
 

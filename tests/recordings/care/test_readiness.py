@@ -56,6 +56,13 @@ def test_problems_and_warnings_are_told_by_part_and_gone_with_their_cause(make_r
     assert caplog.text.count("/readyz, database: read-only") == 1
 
 
+def test_a_warning_is_looked_at_again_soon_so_that_it_is_gone_with_its_cause(make_readiness, until):
+    warnings = iter(["No worker was seen yet."])
+    readiness = make_readiness(PartCheck("worker", lambda: next(warnings, None), every=3600, soon=0.01))
+    readiness.start()
+    until(lambda: readiness.report() == Report(), "the worker was seen")
+
+
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), RuntimeError("odd")])
 def test_whatever_a_check_raises_is_a_problem_and_it_is_run_again(make_readiness, until, error):
     runs = []
