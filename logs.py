@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from recordings.masking import masked
 
+_LONGEST = 64 * 1024  # characters of a text in the log: a plugin's exception may have millions
+_MARGIN = 8 * 1024  # characters in which a secret that the end would cut in two is still seen as one
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 # The INFO lines of these libraries say nothing about recordings, and urllib3's DEBUG lines hold whole URLs.
@@ -27,14 +29,20 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps({name: masked(text) for name, text in line.items()}, ensure_ascii=False)
+        return json.dumps({name: _fit(text) for name, text in line.items()}, ensure_ascii=False)
 
 
 class TextLines(logging.Formatter):
     """One line, and below it the traceback where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
+        return _fit(super().format(record))
+
+
+def _fit(text: str) -> str:
+    """The text without secrets, cut where it is longer than anybody reads."""
+    fitting = masked(text[: _LONGEST + _MARGIN])[:_LONGEST]
+    return fitting if len(text) <= _LONGEST else f"{fitting} … and {len(text) - _LONGEST:,} characters more"
 
 
 def configure_logging(level: str, form: str) -> None:

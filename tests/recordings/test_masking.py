@@ -114,3 +114,20 @@ def test_no_log_line_and_no_traceback_in_it_tells_a_secret(form, capsys):
     assert "hunter2" not in told
     assert "ftp://***@files.example" in told
     assert form == "text" or json.loads(told)["message"] == "With Bearer ***"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_log_line_ends_where_nobody_reads_on_and_cuts_no_secret_in_two(form, capsys):
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    configure_logging("INFO", form)
+    try:
+        for length in range(65_480, 65_540):  # the end of the line moves through the secret
+            logging.getLogger("tests").error("%s token=hunter2hunter2 %s", "x" * length, "y" * 1_000_000)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    printed = capsys.readouterr().err
+    assert "hunter" not in printed
+    assert len(printed) < 60 * 70_000
+    assert "characters more" in printed
