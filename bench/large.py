@@ -62,14 +62,14 @@ def _rows(
 ) -> list[Row]:
     """Speed beside all three, then memory beside two of them."""
     reason = "ours also takes the event in, looks for the object beforehand and writes a sidecar and the catalogue."
-    what = f"{size // MIB} MiB to disk"
+    title = f"{size // MIB} MiB to disk"
     mine, curl, same, other = ([size / MIB / cost.seconds for cost in side] for side in (ours, plain, checked, theirs))
     added, peaks, sdks = ([cost.memory for cost in side] for side in (ours, plain, theirs))
     goal = at_most(MEMORY_GOAL, " MiB", max(added))
     return [
-        compared(what, mine, "curl, fsync and sha256sum", same, " MiB/s", least=SPEED_GOAL, reason=reason),
-        compared(what, mine, "curl alone, no fsync", curl, " MiB/s"),
-        compared(what, mine, "vonage-voice, no fsync", other, " MiB/s"),
+        compared(title, mine, "curl, fsync and sha256sum", same, " MiB/s", least=SPEED_GOAL, reason=reason),
+        compared(title, mine, "curl alone, no fsync", curl, " MiB/s"),
+        compared(title, mine, "vonage-voice, no fsync", other, " MiB/s"),
         Row("peak memory", spread(added, " MiB"), "curl", spread(peaks, " MiB"), None, goal),
         Row("peak memory", spread(added, " MiB"), "vonage-voice", spread(sdks, " MiB")),
     ]

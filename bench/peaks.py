@@ -63,14 +63,14 @@ def run(options: Options) -> tuple[list[Row], list[str]]:
 
 
 def _rows(minutes: int, short: Cost, ours: Sequence[Cost], theirs: Sequence[float]) -> list[Row]:
-    what = f"the waveform of a stereo mp3 of {minutes} minutes"
+    title = f"the waveform of a stereo mp3 of {minutes} minutes"
     cpu, added = [cost.cpu for cost in ours], [max(0, cost.peak - short.peak) / MIB for cost in ours]
     most = MOST_CPU * minutes / MINUTES + short.cpu
-    row = compared(f"{what}: processor time", cpu, "soundfile decodes alone", theirs, " s")
+    row = compared(f"{title}: processor time", cpu, "soundfile decodes alone", theirs, " s")
     return [
         replace(row, goal=at_most(round(most, 1), " s", max(cpu))),
         Row(
-            f"{what}: memory more than for {short.waveform.seconds:.0f} seconds",
+            f"{title}: memory more than for {short.waveform.seconds:.0f} seconds",
             spread(added, " MiB"),
             goal=at_most(MOST_ADDED, " MiB", max(added)),
         ),

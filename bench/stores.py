@@ -94,8 +94,8 @@ def _rows(store: Store, env: dict[str, str], size: int, rounds: int) -> Iterator
     peers = {"checked": CHECKED, "theirs": BARE}
     for way in ways[1:]:
         peer = peers[way][store.kind]
-        what = f"{store.title}: one recording"
-        yield compared(what, rates["ours"], peer.name, rates[way], " MiB/s", least=GOAL, reason=peer.reason)
+        title = f"{store.title}: one recording"
+        yield compared(title, rates["ours"], peer.name, rates[way], " MiB/s", least=GOAL, reason=peer.reason)
     name = CHECKED[store.kind].name
     yield _memory(f"{store.title}: memory", growth["ours"], name, growth["checked"], ONE_GOAL)
     if store.is_sink:

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,14 +217,12 @@ def fuzz(url: str, secret: str, *, requests: int, seed: int = 1, threads: int = 
 def _send(address: tuple[str, int], request: bytes) -> tuple[int, str]:
     """The status of the last reply and where it leads; 0 for a connection that was closed without any."""
     reply = b""
-    with socket.create_connection(address, timeout=30) as client:
-        try:
-            client.sendall(request)
-            client.shutdown(socket.SHUT_WR)
-            while data := client.recv(65536):
-                reply += data
-        except (BrokenPipeError, ConnectionResetError):
-            pass
+    # It may refuse a request, and close, before it has read all of it.
+    with socket.create_connection(address, timeout=30) as client, suppress(BrokenPipeError, ConnectionResetError):
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        while data := client.recv(65536):
+            reply += data
     statuses = re.findall(rb"(?:^|\n)HTTP/1\.[01] ([2-5]\d\d) ", reply)
     location = re.search(rb"\r\nLocation: ([^\r]*)", reply)
     return int(statuses[0]) if statuses else 0, location[1].decode("latin-1") if location else ""

@@ -72,7 +72,7 @@ def base() -> Path:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     command = ["debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", RELEASE, str(part)]
-    _run(*command, "http://deb.debian.org/debian")
+    _run(*command)
     (part / "usr/bin/python").symlink_to("python3")  # as the image python:3 has it
     part.rename(folder)
     return folder

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -44,7 +45,7 @@ http {{
 """
 
 
-class PrivateProxy:
+class PrivateProxy(ABC):
     """A proxy at `url`, before an app that listens at `port` of this machine; all that it writes is below `folder`."""
 
     name = ""
@@ -64,8 +65,9 @@ class PrivateProxy:
         """Everything in its logs."""
         return "".join(path.read_text(errors="replace") for path in self.folder.glob("*.log"))
 
+    @abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """The command that serves until it is ended."""
 
     def __enter__(self) -> Self:
         env = environment({"HOME": str(self.folder), "XDG_DATA_HOME": str(self.folder)})
